@@ -1,0 +1,41 @@
+# Every target works on an empty machine with Python 3.11, pip and make, twice in a row.
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+DEMO   := .demo
+
+.PHONY: demo test check docs results clean
+
+$(VENV)/.ready: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	touch $@
+
+# The whole main path: weights, sample clips, index, six questions answered with times.
+demo: $(VENV)/.ready
+	$(BIN)/kinoscope setup
+	$(BIN)/kinoscope samples --to $(DEMO)/clips
+	$(BIN)/kinoscope index $(DEMO)/clips --index $(DEMO)/index
+	$(BIN)/kinoscope search - -k 3 --index $(DEMO)/index < docs/demo_questions.txt
+
+test: check
+	$(BIN)/kinoscope setup
+	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+check: $(VENV)/.ready
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+# Rewrites every generated page (tests fail when one is stale).
+docs: $(VENV)/.ready
+	$(BIN)/python -m recipes.write_docs
+
+# Measures every saved result again; each recipe also runs alone: python -m recipes.NAME
+results: $(VENV)/.ready
+	for name in startup hostile concepts_samples index_speed query_speed crash; do \
+		$(BIN)/python -m recipes.$$name || exit 1; done
+
+clean:
+	rm -rf $(VENV) $(DEMO) build src/*.egg-info .mypy_cache .ruff_cache .pytest_cache

@@ -1,0 +1,1 @@
+"""Models behind one protocol: frames and text in, token states out."""

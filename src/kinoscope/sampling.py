@@ -1,0 +1,145 @@
+"""Which instants of a video are looked at, and which windows they form: pure arithmetic."""
+
+import itertools
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from kinoscope.errors import UsageError
+from kinoscope.types import Float64, Span
+
+Policy = Literal["exact", "keyframe"]
+WHOLE = "whole"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Window:
+    """A sliding window: `Window(length_s=4, stride_s=2)` gives [0,4) [2,6) [4,8) ..."""
+
+    length_s: float
+    stride_s: float
+
+    def __post_init__(self) -> None:
+        if not (0 < self.stride_s <= self.length_s < math.inf):
+            raise UsageError(
+                f"window of {self.length_s} s every {self.stride_s} s: need 0 < stride <= length"
+            )
+
+    @property
+    def scale(self) -> str:
+        """Short name that is stored with each clip, e.g. `4s`."""
+        return f"{self.length_s:g}s"
+
+
+@dataclass(frozen=True, kw_only=True)
+class SamplingConfig:
+    """How a video becomes frames and clips; part of the embedder's spec.
+
+    Attributes:
+        fps: sampled frames a second of video, at the centres of a regular grid.
+        min_frames: a video too short for that many at `fps` is sampled more densely.
+        policy: `exact` takes the frame on screen at each instant; `keyframe` the keyframe before
+            it, 8-11 times cheaper and up to one keyframe interval early.
+        windows: the clip scales; a row for the whole video always comes first.
+        side_px: frames are scaled to `side_px` x `side_px`, the whole picture, without cropping.
+    """
+
+    fps: float = 1.0
+    min_frames: int = 4
+    policy: Policy = "exact"
+    windows: tuple[Window, ...] = (Window(length_s=4.0, stride_s=2.0),)
+    side_px: int = 260
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.fps) and 0 < self.fps <= 120):
+            raise UsageError(f"fps {self.fps}: sample between 0 and 120 frames a second")
+        if self.min_frames < 1 or not 8 <= self.side_px <= 4096:
+            raise UsageError(f"min_frames {self.min_frames}, side_px {self.side_px}: out of range")
+        if self.policy not in ("exact", "keyframe"):
+            raise UsageError(f"policy {self.policy!r}: choose exact or keyframe")
+        if len({window.scale for window in self.windows}) != len(self.windows):
+            raise UsageError("two windows of the same length: each scale may occur once")
+
+    def describe(self) -> str:
+        """One line for the spec, e.g. `exact 1fps min4 260px 4s/2s`."""
+        windows = " ".join(f"{w.scale}/{w.stride_s:g}s" for w in self.windows)
+        return f"{self.policy} {self.fps:g}fps min{self.min_frames} {self.side_px}px {windows}"
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A window over sampled frames: its span, its scale and the indices of its frames."""
+
+    span: Span
+    scale: str
+    indices: tuple[int, ...]
+
+
+def grid_times(config: SamplingConfig, duration_s: float | None) -> Iterator[float]:
+    """Endless centres of the sampling grid; the reader stops at the end of the file.
+
+    At 1 fps: 0.5, 1.5, 2.5 ... A 2 s video with `min_frames=4`: 0.25, 0.75, 1.25, 1.75 ...
+    The declared duration only refines the grid of short videos; it never limits it.
+    """
+    step_s = 1.0 / config.fps
+    if duration_s is not None and 0 < duration_s < config.min_frames * step_s:
+        step_s = duration_s / config.min_frames
+    return ((i + 0.5) * step_s for i in itertools.count())
+
+
+def cut_clips(config: SamplingConfig, duration_s: float, times_F: Float64) -> tuple[Clip, ...]:
+    """The whole-video clip, then every window, over frames that were really read.
+
+    Args:
+        config: scales and strides.
+        duration_s: where the video ends, in seconds.
+        times_F: presentation times of the sampled frames, ascending, at least one.
+
+    A window that holds no frame borrows the one on screen when it starts (a slide show).
+    """
+    if not len(times_F):
+        raise UsageError("no frames to cut into clips")
+    whole = Clip(Span(0.0, duration_s), WHOLE, tuple(range(len(times_F))))
+    windows = (
+        Clip(span, window.scale, _frames_in(span, times_F))
+        for window in config.windows
+        for span in window_spans(window, duration_s)
+    )
+    return (whole, *windows)
+
+
+def window_spans(window: Window, duration_s: float) -> list[Span]:
+    """Spans of one scale; the last is moved back to end with the video.
+
+    9 s of video with 4 s every 2 s: [0,4) [2,6) [4,8) [5,9). 3 s of video: [0,3).
+    """
+    if duration_s <= window.length_s:
+        return [Span(0.0, duration_s)]
+    last_start_s = duration_s - window.length_s
+    count = math.floor(last_start_s / window.stride_s + 1e-9) + 1
+    starts = [i * window.stride_s for i in range(count)]
+    if last_start_s - starts[-1] > 1e-6:
+        starts.append(last_start_s)
+    return [Span(start_s, min(start_s + window.length_s, duration_s)) for start_s in starts]
+
+
+def _frames_in(span: Span, times_F: Float64) -> tuple[int, ...]:
+    first, after = times_F.searchsorted([span.start_s, span.end_s], side="left")
+    if first == after:
+        return (max(0, int(first) - 1),)
+    return tuple(range(int(first), int(after)))
+
+
+def uniform_indices(count: int, wanted: int) -> Sequence[int]:
+    """At most `wanted` of `count` indices, evenly spread, first and last included.
+
+    (10, 4) -> 0 3 6 9; (3, 8) -> 0 1 2; (5, 1) -> 2.
+    """
+    if wanted < 1 or count < 1:
+        raise UsageError(f"cannot choose {wanted} of {count} frames")
+    if wanted >= count:
+        return range(count)
+    if wanted == 1:
+        return [count // 2]
+    return [round(i * (count - 1) / (wanted - 1)) for i in range(wanted)]

@@ -1,0 +1,252 @@
+"""Values that cross module edges: frozen, self-checking, with units and shapes in their names.
+
+Shape key, used as a suffix everywhere (`vectors_ND`, `mask_BT`):
+
+    B batch      F frames     T tokens     D embedding dimensions
+    N rows (clips or items)   V videos     Q queries   K results or steps
+    L layers     H height     W width      C colour channels or classes
+
+Times are float seconds (`start_s`); a span is half-open, `[start_s, end_s)`.
+"""
+
+import hashlib
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from kinoscope.errors import SpecMismatch, UsageError
+
+Float32 = npt.NDArray[np.float32]
+Float64 = npt.NDArray[np.float64]
+UInt8 = npt.NDArray[np.uint8]
+Bool = npt.NDArray[np.bool_]
+Int64 = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, order=True)
+class Span:
+    """A half-open piece of time `[start_s, end_s)` in seconds; `Span(1, 3).overlap_s(Span(2, 9))` is 1."""
+
+    start_s: float
+    end_s: float
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.start_s) and math.isfinite(self.end_s)):
+            raise UsageError(f"span [{self.start_s}, {self.end_s}) is not finite: give seconds")
+        if not 0 <= self.start_s < self.end_s:
+            raise UsageError(
+                f"span [{self.start_s}, {self.end_s}) is empty or negative: need 0 <= start < end"
+            )
+
+    @property
+    def duration_s(self) -> float:
+        """Length in seconds, always positive."""
+        return self.end_s - self.start_s
+
+    def overlap_s(self, other: "Span") -> float:
+        """Seconds that both spans cover; 0.0 for spans that only touch."""
+        return max(0.0, min(self.end_s, other.end_s) - max(self.start_s, other.start_s))
+
+    def iou(self, other: "Span") -> float:
+        """Temporal intersection over union, in 0..1."""
+        shared_s = self.overlap_s(other)
+        return shared_s / (self.duration_s + other.duration_s - shared_s)
+
+
+@dataclass(frozen=True, eq=False)
+class Frames:
+    """RGB frames with their presentation times.
+
+    `rgb_FHWC` is uint8; `times_F` float64 seconds from the start of the file, strictly ascending.
+    """
+
+    rgb_FHWC: UInt8
+    times_F: Float64
+
+    def __post_init__(self) -> None:
+        rgb, times = self.rgb_FHWC, self.times_F
+        if rgb.dtype != np.uint8 or rgb.ndim != 4 or rgb.shape[-1] != 3 or 0 in rgb.shape[1:]:
+            raise UsageError(f"frames are uint8 [F, H, W, 3], not {rgb.dtype} {list(rgb.shape)}")
+        _check_times(times, len(rgb))
+
+    def __len__(self) -> int:
+        return len(self.times_F)
+
+    def __repr__(self) -> str:
+        _, height, width, _ = self.rgb_FHWC.shape
+        return f"Frames({len(self)} x {height}x{width}, {_describe_times(self.times_F)})"
+
+    def take(self, indices: Sequence[int]) -> "Frames":
+        """The frames at ascending `indices`."""
+        chosen = list(indices)
+        return Frames(self.rgb_FHWC[chosen], self.times_F[chosen])
+
+
+@dataclass(frozen=True, eq=False)
+class Features:
+    """What a backbone knows of each frame alone: `values_F` has one leading row a frame."""
+
+    values_F: npt.NDArray[np.generic]
+    times_F: Float64
+
+    def __post_init__(self) -> None:
+        _check_times(self.times_F, len(self.values_F))
+
+    def __len__(self) -> int:
+        return len(self.times_F)
+
+    def __repr__(self) -> str:
+        return f"Features({list(self.values_F.shape)}, {_describe_times(self.times_F)})"
+
+    def take(self, indices: Sequence[int]) -> "Features":
+        """The rows at ascending `indices`."""
+        chosen = list(indices)
+        return Features(self.values_F[chosen], self.times_F[chosen])
+
+    @staticmethod
+    def concatenate(parts: Sequence["Features"]) -> "Features":
+        """Joins parts of one video in time order."""
+        return Features(
+            np.concatenate([part.values_F for part in parts]),
+            np.concatenate([part.times_F for part in parts]),
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class States:
+    """A backbone's last-layer states: `states_BTD` float32, `mask_BT` true where a token is real."""
+
+    states_BTD: Float32
+    mask_BT: Bool
+
+    def __post_init__(self) -> None:
+        states, mask = self.states_BTD, self.mask_BT
+        assert states.dtype == np.float32, states.dtype
+        assert mask.dtype == np.bool_, mask.dtype
+        assert states.ndim == 3, states.shape
+        assert mask.shape == states.shape[:2], (mask.shape, states.shape)
+        assert mask.any(axis=1).all(), "a row without a single real token"
+
+    def __repr__(self) -> str:
+        return f"States(BTD={list(self.states_BTD.shape)})"
+
+
+@dataclass(frozen=True, kw_only=True)
+class EmbedderSpec:
+    """Everything that decides a vector's value. Two vectors compare only if their specs are equal.
+
+    Attributes:
+        model: name of the model, e.g. `concepts`.
+        weights: SHA-256 over the hashes of all weight and vocabulary files.
+        prompts: SHA-256 of every template and constant that enters the text.
+        sampling: the sampling configuration in words (policy, rate, windows, pixels).
+        thinking: the stop rule, `none` where the model does not think.
+        centring: how a library's mean enters the score, `none` where it does not.
+        dimension: length D of each vector.
+        normalised: whether vectors have unit length.
+    """
+
+    model: str
+    weights: str
+    prompts: str
+    sampling: str
+    thinking: str
+    centring: str
+    dimension: int
+    normalised: bool = True
+
+    @property
+    def fingerprint(self) -> str:
+        """Sixteen hex digits that name this spec."""
+        text = json.dumps(asdict(self), sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    @classmethod
+    def from_dict(cls, values: dict[str, object]) -> "EmbedderSpec":
+        """The reverse of `dataclasses.asdict`; raises `UsageError` on missing or foreign fields."""
+        expected = {field.name: field.type for field in fields(cls)}
+        good = isinstance(values, dict) and set(values) == set(expected)
+        if not good or any(type(values[n]) is not kind for n, kind in expected.items()):
+            raise UsageError(f"not an embedder spec: need the fields {sorted(expected)}")
+        return cls(**values)  # type: ignore[arg-type]
+
+    def require_equal(self, other: "EmbedderSpec", *, remedy: str) -> None:
+        """Raises `SpecMismatch`, printing both specs and the remedy, unless they are equal."""
+        if self == other:
+            return
+        lines = []
+        for field in fields(self):
+            mine, theirs = getattr(self, field.name), getattr(other, field.name)
+            mark = "  " if mine == theirs else "! "
+            lines.append(f"{mark}{field.name}: {mine} | {theirs}")
+        raise SpecMismatch(
+            f"vectors of two different embedders do not compare ({remedy}):\n" + "\n".join(lines)
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class ClipEmbeddings:
+    """One video's vectors: row 0 is the whole video, the others are its windows in time order.
+
+    `vectors_ND` is float32, unit length; `spans` and `scales` (`whole`, `4s`) have N entries.
+    """
+
+    spans: tuple[Span, ...]
+    scales: tuple[str, ...]
+    vectors_ND: Float32
+
+    def __post_init__(self) -> None:
+        count = len(self.vectors_ND)
+        assert count == len(self.spans) == len(self.scales) >= 1, (count, len(self.spans))
+        assert self.scales[0] == "whole", self.scales[0]
+        check_vectors(self.vectors_ND)
+
+    def __repr__(self) -> str:
+        return f"ClipEmbeddings(ND={list(self.vectors_ND.shape)}, {self.spans[0]})"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hit:
+    """One answer to a query: a moment of a video.
+
+    Attributes:
+        rank: 1 for the best.
+        path: a file that holds the moment.
+        span: `[start_s, end_s)` in that file.
+        score: cosine minus the cosine of the library's mean; 0 means "no closer than average".
+        cosine: cosine of query and clip vector.
+        copies: other files with the same content.
+    """
+
+    rank: int
+    path: Path
+    span: Span
+    score: float
+    cosine: float
+    copies: tuple[Path, ...] = ()
+
+
+def check_vectors(vectors_ND: Float32) -> None:
+    """Asserts that vectors are float32, finite and of unit length; shape [N, D]."""
+    assert vectors_ND.dtype == np.float32, vectors_ND.dtype
+    assert vectors_ND.ndim == 2, vectors_ND.shape
+    lengths_N = np.linalg.norm(vectors_ND, axis=1)
+    assert np.allclose(lengths_N, 1.0, atol=1e-4), "vectors are not finite or not of unit length"
+
+
+def _check_times(times_F: Float64, count: int) -> None:
+    if times_F.dtype != np.float64 or times_F.shape != (count,):
+        raise UsageError(
+            f"times are float64 [{count}], not {times_F.dtype} {list(times_F.shape)}: one a frame"
+        )
+    if not np.isfinite(times_F).all() or (np.diff(times_F) <= 0).any():
+        raise UsageError("frame times must be finite and strictly ascending seconds")
+
+
+def _describe_times(times_F: Float64) -> str:
+    return f"{times_F[0]:.3f}..{times_F[-1]:.3f} s" if len(times_F) else "no frames"
