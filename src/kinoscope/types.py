@@ -30,7 +30,7 @@ Int64 = npt.NDArray[np.int64]
 
 @dataclass(frozen=True, order=True)
 class Span:
-    """A half-open piece of time `[start_s, end_s)` in seconds; `Span(1, 3).overlap_s(Span(2, 9))` is 1."""
+    """A half-open piece of time `[start_s, end_s)` in seconds."""
 
     start_s: float
     end_s: float
@@ -119,7 +119,7 @@ class Features:
 
 @dataclass(frozen=True, eq=False)
 class States:
-    """A backbone's last-layer states: `states_BTD` float32, `mask_BT` true where a token is real."""
+    """Last-layer states: `states_BTD` float32, `mask_BT` true where a token is real."""
 
     states_BTD: Float32
     mask_BT: Bool

@@ -1,0 +1,35 @@
+"""Kinoscope: find the moment you describe in your videos. Names load on first use."""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from kinoscope.embedder import Embedder as Embedder
+    from kinoscope.index.library import Index as Index
+    from kinoscope.search import search as search
+    from kinoscope.types import Frames as Frames
+    from kinoscope.types import Hit as Hit
+    from kinoscope.types import Span as Span
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "Embedder": "kinoscope.embedder",
+    "Frames": "kinoscope.types",
+    "Hit": "kinoscope.types",
+    "Index": "kinoscope.index.library",
+    "Span": "kinoscope.types",
+    "search": "kinoscope.search",
+}
+
+__all__ = sorted(_HOME)
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOME:
+        raise AttributeError(f"module 'kinoscope' has no attribute {name!r}")
+    return getattr(import_module(_HOME[name]), name)
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]
