@@ -51,6 +51,19 @@ def test_files_and_functions_stay_small(path: Path) -> None:
     assert not long, f"functions over 60 lines: {long}"
 
 
+def is_command(function: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
+    """A command's parameters are its flags: a person sees them one by one, in any order."""
+    return any("app.command" in ast.unparse(decorator) for decorator in function.decorator_list)
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=relative)
+def test_functions_take_at_most_six_arguments(path: Path) -> None:
+    for function in functions(path):
+        given = [*function.args.posonlyargs, *function.args.args, *function.args.kwonlyargs]
+        names = [a.arg for a in given if a.arg not in ("self", "cls")]
+        assert len(names) <= 6 or is_command(function), f"{function.name} takes {len(names)}"
+
+
 @pytest.mark.parametrize("path", ALL_PYTHON, ids=relative)
 def test_every_module_opens_with_what_it_is_for(path: Path) -> None:
     doc = ast.get_docstring(ast.parse(path.read_text()))
@@ -85,7 +98,7 @@ def imported_layers(path: Path) -> set[str]:
     return found
 
 
-@pytest.mark.parametrize("path", [p for p in SOURCES if p.name != "__init__.py"], ids=relative)
+@pytest.mark.parametrize("path", [p for p in SOURCES if not p.name.startswith("__")], ids=relative)
 def test_imports_go_one_way(path: Path) -> None:
     mine = layer(path)
     assert mine in LAYERS, f"add {mine} to the layers here and in docs/design.md"

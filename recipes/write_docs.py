@@ -1,0 +1,111 @@
+"""Writes the generated pages: docs/cli.md from the commands, the README's figures from results."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[1]
+COMMANDS = ("setup", "samples", "index", "search", "info", "remove", "doctor")
+BLOCK = re.compile(r"(<!-- results: begin[^>]*-->\n).*?(<!-- results: end -->)", re.DOTALL)
+
+
+def main() -> None:
+    """Rewrites every generated text in place."""
+    (ROOT / "docs" / "cli.md").write_text(cli_page())
+    readme = ROOT / "README.md"
+    readme.write_text(with_results(readme.read_text()))
+
+
+def cli_page() -> str:
+    """The reference of all commands: their own help texts."""
+    parts = ["# Command line\n\nWritten by `make docs` from the commands' own help.\n"]
+    for command in ("", *COMMANDS):
+        title = f"kinoscope {command}".strip()
+        parts.append(f"## {title}\n\n```\n{_help(command)}\n```\n")
+    parts.append(EXIT_CODES)
+    return "\n".join(parts)
+
+
+EXIT_CODES = """## Exit codes
+
+| code | meaning |
+|---|---|
+| 0 | done, also when nothing matches |
+| 1 | a fault of ours: please report it |
+| 2 | a wrong argument |
+| 3 | a video that cannot be read |
+| 4 | an index that is missing, foreign, newer, locked or damaged, or a full disk |
+| 5 | vectors of two different embedders |
+| 6 | model weights or sample clips are absent or not the pinned ones |
+| 7 | done and committed, but some files are in quarantine |
+| 130 | interrupted by Ctrl-C; what was finished is committed |
+"""
+
+
+def _help(command: str) -> str:
+    words = [sys.executable, "-m", "kinoscope", *command.split(), "--help"]
+    environment = {**os.environ, "COLUMNS": "100", "TERMINAL_WIDTH": "100", "NO_COLOR": "1"}
+    done = subprocess.run(words, capture_output=True, text=True, check=True, env=environment)
+    lines = [line.rstrip() for line in done.stdout.strip().splitlines()]
+    return "\n".join(lines).replace("python -m kinoscope", "kinoscope")
+
+
+def with_results(readme: str) -> str:
+    """The README with its table of figures rewritten from results/*.json."""
+    return BLOCK.sub(lambda found: found[1] + results_table() + found[2], readme)
+
+
+def results_table() -> str:
+    """One row a figure that the README cites."""
+    rows = ["| what | value | 95 % interval | command |", "|---|---|---|---|"]
+    for label, name, metric, unit in FIGURES:
+        result = json.loads((ROOT / "results" / f"{name}.json").read_text())
+        found = result["metrics"][metric]
+        interval = ""
+        if found["low"] != found["value"] or found["high"] != found["value"]:
+            interval = f"{_number(found['low'], unit)} to {_number(found['high'], unit)}"
+        value = _number(found["value"], unit)
+        rows.append(f"| {label} | {value} | {interval} | `{result['command']}` |")
+    machine = json.loads((ROOT / "results" / f"{FIGURES[0][1]}.json").read_text())["machine"]
+    return "\n".join([*rows, "", f"Measured on {_machine(machine)}.", ""])
+
+
+def _machine(machine: dict[str, Any]) -> str:
+    return f"{machine['cores']} shared cores ({machine['cpu']}), {machine['memory_gib']} GiB"
+
+
+def _number(value: float, unit: str) -> str:
+    if unit == "%":
+        return f"{100 * value:.1f} %"
+    digits = 0 if abs(value) >= 100 or value == int(value) else 3 - len(str(int(abs(value))))
+    return f"{value:,.{digits}f} {unit}".strip()
+
+
+FIGURES = (
+    ("Sample clips, text to video: R@1", "concepts_samples", "r1", "%"),
+    ("R@5", "concepts_samples", "r5", "%"),
+    ("R@10", "concepts_samples", "r10", "%"),
+    ("R@5 of BM25 over the class labels", "concepts_samples", "bm25_r5", "%"),
+    ("R@5 by chance", "concepts_samples", "chance_r5", "%"),
+    ("Indexing a 10-minute 720p film, `exact`", "index_speed", "realtime_factor", "x real time"),
+    ("the same, `keyframe`", "index_speed", "keyframe_realtime_factor", "x real time"),
+    ("Memory while indexing a 2-hour film", "index_speed", "two_hour_peak_rss_mb", "MB"),
+    ("Query, 100 000 clips, p50", "query_speed", "p50_ms_100k", "ms"),
+    ("Query, 100 000 clips, p95", "query_speed", "p95_ms_100k", "ms"),
+    ("Recall@10 of scan and rerank against exact", "query_speed", "recall_at_10", "%"),
+    ("Query, 1 000 000 clips, p50", "query_speed", "p50_ms_1m", "ms"),
+    ("Runs killed at a random moment", "crash", "kills", ""),
+    ("rows lost or differing after them", "crash", "rows_lost", ""),
+    ("Hostile files", "hostile", "files", ""),
+    ("of these with a silent wrong frame", "hostile", "silent_wrong", ""),
+    ("failures without a name", "hostile", "unnamed_failures", ""),
+    ("`kinoscope --help`", "startup", "help_s", "s"),
+)
+
+
+if __name__ == "__main__":
+    main()
