@@ -1,19 +1,23 @@
 """Heads that turn token states into one unit vector."""
 
 import numpy as np
+import numpy.typing as npt
 
 from kinoscope.errors import UsageError
 from kinoscope.types import Float32, States
 
 
 def mean_pool(states: States) -> Float32:
-    """Mean over real tokens, then unit length: States [B, T, D] -> float32 [B, D]."""
-    weights_BT1 = states.mask_BT[..., None].astype(np.float32)
-    total_BD = (states.states_BTD * weights_BT1).sum(axis=1)
-    return normalise(total_BD / weights_BT1.sum(axis=1))
+    """Mean over real tokens, then unit length: States [B, T, D] -> float32 [B, D].
+
+    What stands where the mask is false does not count, be it NaN.
+    """
+    real_BT1 = states.mask_BT[..., None]
+    total_BD = states.states_BTD.sum(axis=1, where=real_BT1, dtype=np.float64)
+    return normalise(total_BD / real_BT1.sum(axis=1))
 
 
-def normalise(vectors_ND: Float32) -> Float32:
+def normalise(vectors_ND: npt.NDArray[np.floating]) -> Float32:
     """Scales each row of [N, D] to unit length; a zero or non-finite row is our error."""
     lengths_N1 = np.linalg.norm(vectors_ND, axis=1, keepdims=True)
     assert (lengths_N1 > 0).all() and np.isfinite(lengths_N1).all(), "a vector without direction"
@@ -25,8 +29,12 @@ def truncate(vectors_ND: Float32, dimension: int) -> Float32:
 
     Raises `UsageError` unless 1 <= dimension <= D.
     """
-    if not 1 <= dimension <= vectors_ND.shape[1]:
-        raise UsageError(f"truncate_dim {dimension}: choose 1..{vectors_ND.shape[1]}")
-    if dimension == vectors_ND.shape[1]:
-        return vectors_ND
-    return normalise(vectors_ND[:, :dimension])
+    available = vectors_ND.shape[1]
+    check_dimension(dimension, available)
+    return vectors_ND if dimension == available else normalise(vectors_ND[:, :dimension])
+
+
+def check_dimension(dimension: int, available: int) -> None:
+    """Raises `UsageError` unless a vector of `available` components can be cut to `dimension`."""
+    if not 1 <= dimension <= available:
+        raise UsageError(f"truncate_dim {dimension}: choose 1..{available}")

