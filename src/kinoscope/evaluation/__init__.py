@@ -1,0 +1,1 @@
+"""Measures the models and the program; nothing else in the package imports from here."""
