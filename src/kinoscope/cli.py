@@ -1,0 +1,317 @@
+"""The command line: thin commands over the library; logs on stderr, results on stdout."""
+
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from kinoscope.errors import IndexFault, KinoscopeError, SomeFilesFailed, UsageError
+
+if TYPE_CHECKING:
+    from kinoscope.embedder import Embedder
+    from kinoscope.index.build import BuildReport, Progress
+    from kinoscope.types import Hit
+
+app = typer.Typer(
+    help="Find the moment you describe in your own videos.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    rich_markup_mode=None,
+)
+
+IndexFolder = Annotated[
+    Path | None,
+    typer.Option(
+        "--index", metavar="DIR", help="Index folder; default $KINOSCOPE_INDEX or your data folder."
+    ),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON object a line on stdout.")]
+
+
+def main() -> None:
+    """Runs the command line; a user's error is one sentence on stderr and an exit code by kind."""
+    try:
+        app()
+    except KinoscopeError as error:
+        print(f"kinoscope: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except BrokenPipeError:  # the reader left, e.g. `kinoscope search ... | head -1`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+
+
+@app.command()
+def setup() -> None:
+    """Fetch and convert the built-in model once; later commands need no network."""
+    from kinoscope import weights
+
+    folder = weights.setup(report=_say)
+    _say(f"model ready in {folder}")
+
+
+@app.command()
+def samples(
+    to: Annotated[Path, typer.Option("--to", metavar="DIR", help="Folder to write the clips to.")],
+) -> None:
+    """Fetch about 80 sample clips and a ten-minute film to try things on."""
+    from kinoscope.samples import fetch
+
+    found = fetch(to, report=_say)
+    _say(f"{len(found.clips)} clips in {to}")
+
+
+@app.command("index")
+def index_(
+    sources: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            metavar="[PATH]...", help="Folders or files; none means those indexed before."
+        ),
+    ] = None,
+    index: IndexFolder = None,
+    retry: Annotated[bool, typer.Option("--retry", help="Try files in quarantine again.")] = False,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Decoding processes; default by cores.")
+    ] = None,
+    policy: Annotated[
+        str | None,
+        typer.Option(help="For a new index: exact (default), or keyframe: faster, a bit early."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Index videos: adds new, updates changed, follows moved, forgets deleted ones."""
+    from kinoscope.index.build import BuildOptions
+    from kinoscope.index.library import Index
+
+    options = BuildOptions(workers=workers, retry=retry)
+    embedder = _embedder_with(policy) if policy else None
+    library = Index.open(_index_folder(index), embedder, create=bool(sources))
+    with _progress_bar() as show:
+        report = library.add(*(sources or ()), options=options, progress=show)
+    _print_report(report, as_json)
+    if report.failures or report.problems:
+        raise SomeFilesFailed(
+            f"{len(report.failures)} files went into quarantine and {len(report.problems)} places"
+            " could not be looked at; mend them and run again, unchanged files with --retry"
+        )
+
+
+@app.command()
+def search(
+    query: Annotated[
+        str, typer.Argument(help="What to find; - reads one query a line from stdin.")
+    ],
+    index: IndexFolder = None,
+    k: Annotated[int, typer.Option("-k", help="How many moments.")] = 10,
+    threshold: Annotated[
+        float | None,
+        typer.Option(help="Least score; 0 is the library's average, 0.1 clearly related."),
+    ] = None,
+    folder: Annotated[Path | None, typer.Option(help="Only videos under this folder.")] = None,
+    since: Annotated[
+        str | None, typer.Option(help="Only files changed since, 2026-01-31 or 7d.")
+    ] = None,
+    min_duration: Annotated[
+        float | None, typer.Option(help="Only videos of at least S seconds.")
+    ] = None,
+    videos: Annotated[
+        bool, typer.Option("--videos", help="Rank whole videos, not moments.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Find moments: prints rank, score, time span and file."""
+    from kinoscope.index.library import Index
+    from kinoscope.search import Filters
+    from kinoscope.search import search as find
+
+    filters = Filters(folder=folder, since=_parse_since(since), min_duration_s=min_duration)
+    library = Index.open(_index_folder(index))
+    for text in _queries(query):
+        hits = find(
+            library,
+            text,
+            k=k,
+            filters=filters,
+            threshold=threshold,
+            scale="videos" if videos else "moments",
+        )
+        _print_hits(text, hits, as_json, titled=query == "-")
+
+
+@app.command()
+def info(index: IndexFolder = None, as_json: AsJson = False) -> None:
+    """Show what an index holds."""
+    from kinoscope.index.library import Index
+
+    facts = Index.open(_index_folder(index)).describe()
+    if as_json:
+        print(json.dumps(facts))
+        return
+    for name, value in facts.items():
+        print(f"{name:>16}  {value}")
+
+
+@app.command()
+def remove(
+    paths: Annotated[
+        list[Path], typer.Argument(metavar="PATH...", help="Files or folders to forget.")
+    ],
+    index: IndexFolder = None,
+) -> None:
+    """Forget videos; the files themselves stay. Folders are no longer watched."""
+    from kinoscope.index.library import Index
+
+    count = Index.open(_index_folder(index)).remove(*paths)
+    _say(f"forgot {count} files")
+    if not count:
+        raise UsageError(f"{', '.join(map(str, paths))}: not in the index; see `kinoscope info`")
+
+
+@app.command()
+def doctor(index: IndexFolder = None, as_json: AsJson = False) -> None:
+    """Measure what the model and the index can and cannot do."""
+    from kinoscope.doctor import examine
+    from kinoscope.embedder import Embedder
+    from kinoscope.index.store import Store
+
+    folder = _index_folder(index)
+    store = Store.open(folder) if index or folder.exists() else None
+    failed = []
+    for check in examine(Embedder.load(), store):
+        if as_json:
+            print(json.dumps(vars(check)))
+        else:
+            value = "" if check.value is None else f"{check.value:.4g}"
+            print(f"{check.verdict:>5}  {check.name:<14} {value:>8}  {check.words}")
+        failed += [check.name] if check.verdict == "fail" else []
+    if failed:
+        raise IndexFault(f"failed: {', '.join(failed)}")
+
+
+@contextmanager
+def _progress_bar() -> "Iterator[Callable[[Progress], None]]":
+    """A bar on stderr with videos/s, hours of video an hour, and the time left."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
+    from rich.progress import Progress as Bar
+
+    columns = [BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}")]
+    with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("looking at files", total=None)
+
+        def show(progress: "Progress") -> None:
+            left = "" if progress.eta_s is None else f"  {clock(progress.eta_s)} left"
+            failed = f"  {progress.failed} failed" if progress.failed else ""
+            hours = f"  {progress.hours_per_h:.1f} h/h" if progress.hours_per_h else ""
+            speed = f"{progress.stage}  {progress.videos_per_s:.1f} videos/s{hours}"
+            bar.update(
+                task,
+                completed=progress.files_done,
+                total=progress.files_total,
+                description=speed + left + failed,
+            )
+
+        yield show
+
+
+def _embedder_with(policy: str) -> "Embedder":
+    from kinoscope.embedder import Embedder
+    from kinoscope.sampling import SamplingConfig
+
+    return Embedder.load(sampling=SamplingConfig(policy=policy))  # type: ignore[arg-type]
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def _index_folder(chosen: Path | None) -> Path:
+    if chosen is not None:
+        return chosen
+    import platformdirs
+
+    return Path(
+        os.environ.get("KINOSCOPE_INDEX")
+        or platformdirs.user_data_path("kinoscope", False) / "index"
+    )
+
+
+def _queries(argument: str) -> Iterator[str]:
+    if argument != "-":
+        yield argument
+        return
+    yield from (line.strip() for line in sys.stdin if line.strip())
+
+
+def _parse_since(text: str | None) -> float | None:
+    """`7d` or an ISO date (local time) -> unix seconds."""
+    if text is None:
+        return None
+    try:
+        if text.endswith("d"):
+            return (datetime.now(UTC) - timedelta(days=float(text[:-1]))).timestamp()
+        return datetime.fromisoformat(text).timestamp()
+    except (ValueError, OverflowError):
+        raise UsageError(
+            f"--since {text!r}: write a date like 2026-01-31, or days like 7d"
+        ) from None
+
+
+def clock(seconds: float) -> str:
+    """Seconds as a person reads them: 75.5 -> `1:15.5`, 3661 -> `1:01:01.0`."""
+    minutes, rest = divmod(round(seconds, 1), 60)
+    hours, minutes = divmod(int(minutes), 60)
+    return f"{hours}:{minutes:02}:{rest:04.1f}" if hours else f"{minutes}:{rest:04.1f}"
+
+
+def _print_hits(query: str, hits: "list[Hit]", as_json: bool, *, titled: bool) -> None:
+    if titled and not as_json:
+        print(f"{query}")
+    for hit in hits:
+        if as_json:
+            print(json.dumps({"query": query, **_hit_fields(hit)}))
+        else:
+            span = f"{clock(hit.span.start_s)}-{clock(hit.span.end_s)}"
+            copies = f"  (+{len(hit.copies)} copies)" if hit.copies else ""
+            print(f"{hit.rank:>3}  {hit.score:+.3f}  {span:<15}  {_short(hit.path)}{copies}")
+    sys.stdout.flush()
+    if not hits:
+        _say(f"nothing matches {query!r}")
+
+
+def _short(path: Path) -> Path:
+    """Relative to the current folder where it lies below."""
+    here = Path.cwd()
+    return path.relative_to(here) if path.is_relative_to(here) else path
+
+
+def _hit_fields(hit: "Hit") -> dict[str, Any]:
+    return {
+        "rank": hit.rank,
+        "path": str(hit.path),
+        "start_s": hit.span.start_s,
+        "end_s": hit.span.end_s,
+        "score": hit.score,
+        "cosine": hit.cosine,
+        "copies": [str(path) for path in hit.copies],
+    }
+
+
+def _print_report(report: "BuildReport", as_json: bool) -> None:
+    for failure in report.failures:
+        _say(f"quarantine ({failure.fault}): {failure.message}")
+    for problem in report.problems:
+        _say(problem)
+    if as_json:
+        from dataclasses import asdict
+
+        print(json.dumps(asdict(report)))
+    else:
+        print(report)

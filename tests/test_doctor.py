@@ -1,0 +1,74 @@
+"""The doctor measures; a check that cannot fail would be worse than none."""
+
+import numpy as np
+import pytest
+
+from kinoscope import doctor
+from kinoscope.embedder import Embedder
+from kinoscope.types import Features
+
+
+@pytest.fixture(scope="module")
+def embedder() -> Embedder:
+    return Embedder.load()
+
+
+def test_the_moving_clip_moves_and_its_reverse_is_another_clip() -> None:
+    clip = doctor.moving_disc(64)
+    assert (np.abs(np.diff(clip.rgb_FHWC.astype(int), axis=0)).mean(axis=(1, 2, 3)) > 1).all()
+    assert not np.array_equal(clip.rgb_FHWC, clip.rgb_FHWC[::-1])
+
+
+def test_concepts_is_reported_blind_to_order(embedder) -> None:
+    check = doctor.order_sensitivity(embedder)
+    assert check.verdict == "limit"
+    assert check.value == pytest.approx(1.0, abs=1e-5)
+
+
+def test_an_order_sensitive_model_is_not_called_blind(embedder, monkeypatch) -> None:
+    honest = type(embedder).vision
+
+    def with_time(self, frames):
+        found = honest(self, frames)
+        ramp_F1 = np.linspace(0.1, 4.0, len(found))[:, None].astype(np.float32)
+        return Features(found.values_F * ramp_F1, found.times_F)
+
+    monkeypatch.setattr(type(embedder), "vision", with_time)
+    assert doctor.order_sensitivity(embedder).value < 1.0
+
+
+def test_batch_parity_holds_and_a_drifting_model_fails(embedder, monkeypatch) -> None:
+    assert doctor.batch_parity(embedder).verdict == "ok"
+    honest = type(embedder).encode_query
+
+    def drifting(self, texts):
+        vectors = honest(self, texts)
+        return vectors if isinstance(texts, str) else np.roll(vectors, 1, axis=-1)
+
+    monkeypatch.setattr(type(embedder), "encode_query", drifting)
+    assert doctor.batch_parity(embedder).verdict == "fail"
+
+
+def test_negation_is_a_share_of_all_triples(embedder) -> None:
+    check = doctor.negation_sensitivity(embedder)
+    assert check.value * len(doctor.NEGATION_TRIPLES) == pytest.approx(
+        round(check.value * len(doctor.NEGATION_TRIPLES))
+    )
+
+
+def test_decoding_speed_is_measured_on_a_real_file(embedder) -> None:
+    check = doctor.decode_speed(embedder.sampling, seconds=4)
+    assert check.verdict == "ok"
+    assert check.value > 0
+
+
+def test_damaged_weights_fail(monkeypatch) -> None:
+    from kinoscope import weights
+    from kinoscope.errors import SetupError
+
+    def damaged() -> None:
+        raise SetupError("vision.onnx is damaged")
+
+    assert doctor.weights_intact().verdict == "ok"
+    monkeypatch.setattr(weights, "verify", damaged)
+    assert doctor.weights_intact().verdict == "fail"
