@@ -1,0 +1,95 @@
+"""Columns of everything that can be found: clips, the videos they belong to, and their paths."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from kinoscope.index.rows import ClipTable, FileRow
+from kinoscope.sampling import WHOLE
+from kinoscope.types import Float32, Float64, Int64
+
+_BLOCK = 65_536  # vectors that are summed at a time
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Catalog:
+    """Columns of N clips, of the V videos they belong to, and of the P paths of those videos.
+
+    Attributes:
+        vectors_ND: float32, unit length; maybe a memory map.
+        video_N: index of each clip's video.
+        scale_N: index of each clip's scale in `scales`.
+        start_s_N, end_s_N: where each clip lies, in seconds.
+        duration_s_V: length of each video in seconds.
+        whole_mean_D: mean of the V whole-video vectors; zeros if there are none.
+        path_video_P: index of each path's video, ascending.
+        mtime_s_P: when each path was last modified, in seconds since 1970.
+        paths: absolute paths, sorted within each video.
+        scales: names of the scales.
+    """
+
+    vectors_ND: Float32
+    video_N: Int64
+    scale_N: Int64
+    start_s_N: Float64
+    end_s_N: Float64
+    duration_s_V: Float64
+    whole_mean_D: Float64
+    path_video_P: Int64
+    mtime_s_P: Float64
+    paths: tuple[str, ...]
+    scales: tuple[str, ...]
+
+    def __repr__(self) -> str:
+        videos, paths = len(self.duration_s_V), len(self.paths)
+        return f"Catalog(ND={list(self.vectors_ND.shape)}, V={videos}, P={paths})"
+
+    def find_damage(self) -> str:
+        """Says what does not fit together; empty if all does. Files can be damaged."""
+        clips, videos, paths = len(self.vectors_ND), len(self.duration_s_V), len(self.paths)
+        of_clips = (self.video_N, self.scale_N, self.start_s_N, self.end_s_N)
+        if any(column.shape != (clips,) for column in of_clips):
+            return "clip columns differ in length"
+        if any(column.shape != (paths,) for column in (self.path_video_P, self.mtime_s_P)):
+            return "path columns differ in length"
+        if self.whole_mean_D.shape != self.vectors_ND.shape[1:]:
+            return "the mean has another dimension"
+        scales = len(self.scales)
+        pointers = ((self.video_N, videos), (self.path_video_P, videos), (self.scale_N, scales))
+        if any(((column < 0) | (column >= limit)).any() for column, limit in pointers):
+            return "an index points nowhere"
+        return "" if (np.diff(self.path_video_P) >= 0).all() else "paths are not sorted"
+
+    def paths_of(self, video: int) -> range:
+        """Indices of a video's paths: one, or several for copies of the same content."""
+        first, after = self.path_video_P.searchsorted([video, video + 1])
+        return range(int(first), int(after))
+
+
+def build_catalog(clips: ClipTable, files: Sequence[FileRow]) -> Catalog:
+    """Columns of a snapshot; clips come ordered by video, so videos do too."""
+    videos = {video_id: i for i, video_id in enumerate(dict.fromkeys(clips.video_ids))}
+    scales = {scale: i for i, scale in enumerate(dict.fromkeys(clips.scales))}
+    seen = [row for row in files if row.state == "indexed" and row.video_id in videos]
+    seen.sort(key=lambda row: (videos[row.video_id], row.path))
+    video_N = np.array([videos[video_id] for video_id in clips.video_ids], np.int64)
+    duration_s_V = np.zeros(len(videos))
+    np.maximum.at(duration_s_V, video_N, clips.end_s_N)
+    wholes = np.flatnonzero([scale == WHOLE for scale in clips.scales])
+    total_D = np.zeros(clips.vectors_ND.shape[1])
+    for first in range(0, len(wholes), _BLOCK):
+        total_D += clips.vectors_ND[wholes[first : first + _BLOCK]].sum(axis=0, dtype=np.float64)
+    return Catalog(
+        vectors_ND=clips.vectors_ND,
+        video_N=video_N,
+        scale_N=np.array([scales[scale] for scale in clips.scales], np.int64),
+        start_s_N=clips.start_s_N,
+        end_s_N=clips.end_s_N,
+        duration_s_V=duration_s_V,
+        whole_mean_D=total_D / max(1, len(wholes)),
+        path_video_P=np.array([videos[row.video_id] for row in seen], np.int64),
+        mtime_s_P=np.array([row.mtime_ns / 1e9 for row in seen], np.float64),
+        paths=tuple(row.path for row in seen),
+        scales=tuple(scales),
+    )

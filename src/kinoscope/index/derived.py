@@ -1,0 +1,231 @@
+"""What search reads: vectors and columns of an index as mapped arrays, rebuilt when out of date."""
+
+import json
+import logging
+import os
+import shutil
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+import numpy as np
+
+from kinoscope.embedder import PRIOR_VIDEOS
+from kinoscope.errors import IndexFault, UsageError
+from kinoscope.index.catalog import Catalog, build_catalog
+from kinoscope.index.store import Store
+from kinoscope.index.vectors import (
+    EXACT_LIMIT,
+    ExactSearcher,
+    ScanSearcher,
+    Searcher,
+    build_scan,
+    load_scan,
+)
+from kinoscope.sampling import WHOLE
+from kinoscope.types import Bool, Float32, Float64
+
+if TYPE_CHECKING:
+    from turbovec import TurboQuantIndex
+
+log = logging.getLogger(__name__)
+
+FORMAT = 1
+FOLDER = "derived"
+_NAMES = "names.json"
+_SCAN = "scan.tv"
+_BLOCK = 65_536
+_ABANDONED_S = 3600.0  # a draft this old belongs to a killed build
+
+
+# type and number of dimensions of each saved array
+_ARRAYS: dict[str, tuple[type[np.generic], int]] = {
+    "vectors_ND": (np.float32, 2),
+    "video_N": (np.int64, 1),
+    "scale_N": (np.int64, 1),
+    "start_s_N": (np.float64, 1),
+    "end_s_N": (np.float64, 1),
+    "duration_s_V": (np.float64, 1),
+    "whole_mean_D": (np.float64, 1),
+    "path_video_P": (np.int64, 1),
+    "mtime_s_P": (np.float64, 1),
+}
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Derived:
+    """Everything that a query needs, for one state of the index.
+
+    Attributes:
+        stamp: names that state.
+        catalog: columns of clips, videos and paths.
+        searcher: finds nearest rows of the catalog.
+        mean_D: the library's mean, which a score is measured from; zeros without centring.
+        moment_N: rows that are moments: windows, or the whole of a video without windows.
+        whole_N: rows that stand for whole videos.
+    """
+
+    stamp: str
+    catalog: Catalog
+    searcher: Searcher
+    mean_D: Float64
+    moment_N: Bool
+    whole_N: Bool
+
+
+def open_derived(
+    store: Store, reference_mean_D: Float32 | None = None, *, exact_limit: int = EXACT_LIMIT
+) -> Derived:
+    """Maps the derived arrays of a store; builds them first if absent, damaged or out of date.
+
+    Args:
+        store: the index.
+        reference_mean_D: prior of the library's mean; None for a model without centring.
+        exact_limit: with more rows than this, a 4-bit scan goes first.
+
+    On a read-only or full disk they are built in memory, with a warning.
+    Raises `IndexFault` if the tables cannot be read.
+    """
+    shape = (store.spec.dimension,)
+    if reference_mean_D is not None and reference_mean_D.shape != shape:
+        raise UsageError(
+            f"reference mean of shape {list(reference_mean_D.shape)}, not {list(shape)}"
+        )
+    stamp = stamp_of(store)
+    try:
+        return _load(store.folder / FOLDER / stamp, reference_mean_D, exact_limit)
+    except FileNotFoundError:
+        log.info("search arrays of %s are absent or out of date: building them", store.folder)
+    except (OSError, ValueError, KeyError, TypeError, EOFError) as error:
+        log.warning("search arrays of %s are damaged (%s): building them", store.folder, error)
+    versions, files, clips = store.snapshot()
+    stamp, catalog = stamp_of(store, versions), build_catalog(clips, files)
+    _check_lengths(store.folder, catalog.vectors_ND)
+    scan = build_scan(catalog.vectors_ND) if len(clips) > exact_limit else None
+    try:
+        _save(catalog, scan, store.folder / FOLDER / stamp)
+        return _load(store.folder / FOLDER / stamp, reference_mean_D, exact_limit)
+    except OSError as error:
+        log.warning("cannot keep search arrays (%s): every start builds them in memory", error)
+    return _derived(stamp, catalog, scan, reference_mean_D)
+
+
+def stamp_of(store: Store, versions: tuple[int, int] | None = None) -> str:
+    """Names one state of one index: a change of either table or a new index gives another."""
+    clips, files = versions or store.versions()
+    return f"{FORMAT}-{store.id}-{store.spec.fingerprint}-{clips}-{files}"
+
+
+def library_mean(whole_mean_D: Float64, videos: int, reference_mean_D: Float32 | None) -> Float64:
+    """Mean of the V whole-video vectors, as if the reference mean were `PRIOR_VIDEOS` further ones.
+
+    Without a reference the model needs no centring, and the mean is zero.
+    """
+    if reference_mean_D is None:
+        return np.zeros_like(whole_mean_D)
+    prior_D = PRIOR_VIDEOS * reference_mean_D.astype(np.float64)
+    return np.asarray((videos * whole_mean_D + prior_D) / (videos + PRIOR_VIDEOS))
+
+
+def _check_lengths(folder: Path, vectors_ND: Float32) -> None:
+    """One NaN among the vectors would spoil every ranking."""
+    for first in range(0, len(vectors_ND), _BLOCK):
+        lengths_N = np.linalg.norm(vectors_ND[first : first + _BLOCK], axis=1)
+        if not (np.abs(lengths_N - 1) < 1e-3).all():  # also false for NaN
+            raise IndexFault(f"{folder} holds damaged vectors: delete the folder and index again")
+
+
+def _derived(
+    stamp: str,
+    catalog: Catalog,
+    scan: "TurboQuantIndex | None",
+    reference_mean_D: Float32 | None,
+) -> Derived:
+    vectors_ND, videos = catalog.vectors_ND, len(catalog.duration_s_V)
+    names = np.array([scale == WHOLE for scale in catalog.scales], np.bool_)
+    whole_N = names[catalog.scale_N]
+    has_windows_V = np.zeros(videos, np.bool_)
+    has_windows_V[catalog.video_N[~whole_N]] = True
+    return Derived(
+        stamp=stamp,
+        catalog=catalog,
+        searcher=ScanSearcher(vectors_ND, scan) if scan else ExactSearcher(vectors_ND),
+        mean_D=library_mean(catalog.whole_mean_D, videos, reference_mean_D),
+        moment_N=~whole_N | ~has_windows_V[catalog.video_N],
+        whole_N=whole_N,
+    )
+
+
+def _load(folder: Path, reference_mean_D: Float32 | None, exact_limit: int) -> Derived:
+    """Maps saved arrays; `FileNotFoundError` if absent, other plain errors if damaged."""
+    names = json.loads((folder / _NAMES).read_bytes())
+    if not all(isinstance(name, str) for part in ("paths", "scales") for name in names[part]):
+        raise ValueError(f"{_NAMES} has another form")
+    arrays = {name: _load_array(folder / f"{name}.npy", *form) for name, form in _ARRAYS.items()}
+    catalog = Catalog(paths=tuple(names["paths"]), scales=tuple(names["scales"]), **arrays)
+    damage = catalog.find_damage()
+    if damage:
+        raise ValueError(damage)
+    rows, dimension = catalog.vectors_ND.shape
+    scan = load_scan(folder / _SCAN, rows, dimension) if rows > exact_limit else None
+    return _derived(folder.name, catalog, scan, reference_mean_D)
+
+
+def _load_array(path: Path, kind: "type[np.generic]", dimensions: int) -> "np.ndarray[Any, Any]":
+    array = np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
+    if array.dtype != kind or array.ndim != dimensions:
+        raise ValueError(f"{path.name} holds {array.dtype} {list(array.shape)}")
+    return array
+
+
+def _save(catalog: Catalog, scan: "TurboQuantIndex | None", folder: Path) -> None:
+    """Writes a hidden draft, then gives it its name: `folder` is whole or absent."""
+    draft = folder.with_name(f".{uuid.uuid4().hex}")
+    try:
+        draft.mkdir(parents=True)
+        for name in _ARRAYS:
+            with _durable(draft / f"{name}.npy") as stream:
+                np.save(stream, getattr(catalog, name), allow_pickle=False)
+        with _durable(draft / _NAMES) as stream:
+            stream.write(json.dumps({"paths": catalog.paths, "scales": catalog.scales}).encode())
+        if scan:
+            scan.write(str(draft / _SCAN))
+        _publish(draft, folder)
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+    _sweep(folder)
+
+
+@contextmanager
+def _durable(path: Path) -> Iterator[BinaryIO]:
+    """A new file that is on the disk, not only on its way there, when it is closed."""
+    with path.open("xb") as stream:
+        yield stream
+        stream.flush()
+        os.fsync(stream.fileno())
+
+
+def _publish(draft: Path, folder: Path) -> None:
+    try:
+        draft.rename(folder)
+    except OSError:
+        if not folder.exists():
+            raise
+        damaged = draft.with_name(draft.name + "-damaged")  # or just written by another reader
+        folder.rename(damaged)
+        draft.rename(folder)
+        shutil.rmtree(damaged, ignore_errors=True)
+
+
+def _sweep(current: Path) -> None:
+    """Removes older states, and drafts of killed builds; a reader keeps what it has mapped."""
+    for entry in current.parent.iterdir():
+        draft = entry.name.startswith(".")
+        if draft and time.time() - entry.stat().st_mtime < _ABANDONED_S:
+            continue  # another process may be writing it
+        if entry != current:
+            shutil.rmtree(entry, ignore_errors=True)

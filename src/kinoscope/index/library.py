@@ -1,0 +1,143 @@
+"""An index together with the embedder that asks it: what `kinoscope.Index` is."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from kinoscope.embedder import Embedder
+from kinoscope.index.derived import Derived, open_derived, stamp_of
+from kinoscope.index.manifest import MANIFEST
+from kinoscope.index.rows import FileRow, folder_prefix
+from kinoscope.index.scan import absolute
+from kinoscope.index.store import Store
+from kinoscope.sampling import SamplingConfig
+from kinoscope.types import EmbedderSpec
+
+if TYPE_CHECKING:
+    from kinoscope.index.build import BuildOptions
+    from kinoscope.index.progress import BuildReport, Progress
+
+
+class Index:
+    """A library of videos that can be searched.
+
+    >>> index = Index.open("my-index")
+    >>> search(index, "a dog runs on the beach", k=5)
+    """
+
+    def __init__(self, store: Store, embedder: Embedder | None = None) -> None:
+        """`open` is the usual way; without an embedder, the one that made the index is loaded."""
+        self.store = store
+        self._embedder = embedder
+        self._derived: Derived | None = None
+
+    def __repr__(self) -> str:
+        return f"Index({str(self.store.folder)!r})"
+
+    @classmethod
+    def create(cls, folder: str | Path, spec: EmbedderSpec) -> "Index":
+        """An empty index in a folder that is absent or empty; `IndexFault` if it is not."""
+        return cls(Store.create(Path(folder), spec))
+
+    @classmethod
+    def open(
+        cls, folder: str | Path, embedder: Embedder | None = None, *, create: bool = False
+    ) -> "Index":
+        """An index that is there; with `create`, one that is made for `embedder` if it is not.
+
+        Raises `IndexFault` if the folder is no index of this or an earlier format.
+        """
+        folder = Path(folder).expanduser()
+        if create and not is_index(folder):
+            embedder = embedder or Embedder.load()
+            return cls(Store.create(folder, embedder.spec), embedder)
+        return cls(Store.open(folder), embedder)
+
+    @property
+    def spec(self) -> EmbedderSpec:
+        """Of the embedder that made the index."""
+        return self.store.spec
+
+    @property
+    def embedder(self) -> Embedder:
+        """Turns queries into vectors; loaded on first use."""
+        if self._embedder is None:
+            self._embedder = Embedder.load(
+                self.spec.model,
+                sampling=SamplingConfig.parse(self.spec.sampling),
+                truncate_dim=self.spec.dimension,
+            )
+        return self._embedder
+
+    def derived(self) -> Derived:
+        """What search reads, for the state that the index has now; kept until that changes.
+
+        Raises `SpecMismatch` if another embedder made the index, `IndexFault` if it is damaged.
+        """
+        store = Store.open(self.store.folder)  # the folder may hold another index by now
+        remedy = "search with the embedder that made the index, or index again with this one"
+        self.embedder.spec.require_equal(store.spec, remedy=remedy)
+        if self._derived is None or self._derived.stamp != stamp_of(store):
+            self.store = store
+            self._derived = open_derived(store, self.embedder.reference_mean_D)
+        return self._derived
+
+    def add(
+        self,
+        *sources: str | Path,
+        options: "BuildOptions | None" = None,
+        progress: "Callable[[Progress], None] | None" = None,
+    ) -> "BuildReport":
+        """Indexes folders and files, and watches them; without arguments, all that is watched.
+
+        Adds new videos, follows moved ones, decodes changed ones again, forgets deleted ones.
+        Errors are those of `kinoscope.index.build.update`.
+        """
+        from kinoscope.index.build import update
+
+        paths = [Path(source).expanduser() for source in sources]
+        return update(self.store, paths, self.embedder, options=options, progress=progress)
+
+    def files(self) -> list[FileRow]:
+        """All paths with what was found there, those in quarantine included."""
+        return self.store.files()
+
+    def remove(self, *paths: str | Path) -> int:
+        """Forgets files, and all files below folders, and no longer watches either.
+
+        The files themselves stay. Returns how many were in the index.
+        """
+        tops = {absolute(Path(path).expanduser()) for path in paths}
+        prefixes = tuple(map(folder_prefix, tops))
+
+        def named(path: str) -> bool:
+            return path in tops or path.startswith(prefixes)
+
+        with self.store.writing():
+            self.store.remove_sources([s for s in self.store.sources() if named(str(s))])
+            return self.store.remove([row.path for row in self.store.files() if named(row.path)])
+
+    def describe(self) -> dict[str, object]:
+        """Facts for a person: what is watched, what is indexed, how much room it takes."""
+        rows = self.store.files()
+        indexed = {row.video_id: row for row in rows if row.state == "indexed"}
+        seconds = sum(row.duration_s for row in indexed.values())
+        inside = (path for path in self.store.folder.rglob("*") if path.is_file())
+        return {
+            "folder": str(self.store.folder),
+            "sources": [str(source) for source in self.store.sources()],
+            "model": self.spec.model,
+            "sampling": self.spec.sampling,
+            "spec": self.spec.fingerprint,
+            "files": len(rows),
+            "videos": len(indexed),
+            "quarantined": sum(row.state == "failed" for row in rows),
+            "clips": self.store.count_clips(),
+            "hours": round(seconds / 3600, 2),
+            "size_mb": round(sum(path.stat().st_size for path in inside) / 2**20, 3),
+        }
+
+
+def is_index(folder: Path) -> bool:
+    """Whether a folder has the manifest of an index, of whatever format."""
+    return (folder / MANIFEST).exists()

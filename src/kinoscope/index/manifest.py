@@ -1,0 +1,178 @@
+"""Small files of an index folder: manifest, sources, writer's lock; and disk errors in words."""
+
+import errno
+import json
+import os
+import re
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from kinoscope.errors import IndexFault, UsageError
+from kinoscope.types import EmbedderSpec
+
+if TYPE_CHECKING:
+    from filelock import BaseFileLock
+
+FORMAT = 1
+MANIFEST = "kinoscope.json"
+SOURCES = "sources.json"
+LOCK = "writer.lock"
+WRITER = "writer.pid"
+
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_FORBIDDEN = (errno.EROFS, errno.EACCES, errno.EPERM)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Manifest:
+    """What an index folder says of itself; `id` tells a re-created index from the one before it."""
+
+    id: str
+    spec: EmbedderSpec
+
+
+@contextmanager
+def disk_faults(folder: Path) -> Iterator[None]:
+    """Turns what the disk or LanceDB says about `folder` into one `IndexFault` sentence."""
+    try:
+        yield
+    except (OSError, RuntimeError, ValueError) as error:
+        raise IndexFault(_explain(folder, error)) from error
+
+
+def _explain(folder: Path, error: OSError | RuntimeError | ValueError) -> str:
+    """LanceDB gives a system error as text: `... No space left on device (os error 28), ...`."""
+    found = re.search(r"\(os error (\d+)\)", str(error))
+    code = int(found.group(1)) if found else getattr(error, "errno", None)
+    if code in _FULL:
+        return f"disk is full at {folder}: free space and run the same command again"
+    if code in _FORBIDDEN:
+        return f"no permission to use {folder} ({os.strerror(code)}): check its owner and mount"
+    if isinstance(error, OSError):
+        return f"cannot use {folder} ({error.strerror or error}): check the path and the disk"
+    reason = str(error).splitlines()[0].split(", /")[0]  # without the place in LanceDB's source
+    return f"index at {folder} is damaged ({reason}): delete the folder and index again"
+
+
+def write_json(path: Path, value: object) -> None:
+    """Replaces a JSON file atomically and durably; raises `IndexFault` when the disk refuses."""
+    draft = path.with_name(f".{path.name}-{uuid.uuid4().hex}")
+    with disk_faults(path.parent):
+        try:
+            with draft.open("x", encoding="utf-8") as stream:
+                json.dump(value, stream, indent=1)
+                stream.flush()
+                os.fsync(stream.fileno())
+            draft.replace(path)
+        finally:
+            draft.unlink(missing_ok=True)
+
+
+def write_manifest(folder: Path, spec: EmbedderSpec) -> Manifest:
+    """Makes `folder` an index: the last step of creation."""
+    manifest = Manifest(id=uuid.uuid4().hex, spec=spec)
+    write_json(
+        folder / MANIFEST, {"format": FORMAT, "id": manifest.id, "spec": asdict(manifest.spec)}
+    )
+    return manifest
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """Raises `IndexFault` if `folder` is missing, foreign, damaged or of a newer format."""
+    path = folder / MANIFEST
+    try:
+        values = json.loads(path.read_bytes())
+    except (FileNotFoundError, NotADirectoryError):
+        raise IndexFault(_absent(folder)) from None
+    except OSError as error:
+        raise IndexFault(_explain(folder, error)) from error
+    except (ValueError, RecursionError):
+        raise IndexFault(_damaged(path, "it is not JSON")) from None
+    return _checked(path, values)
+
+
+def _absent(folder: Path) -> str:
+    if not folder.exists():
+        return f"no index at {folder}: create it with `kinoscope index`, or check the path"
+    return f"{folder} is not a Kinoscope index (no {MANIFEST} inside): check the path"
+
+
+def _damaged(path: Path, reason: str) -> str:
+    return f"{path} is damaged ({reason}): delete the index folder and index again"
+
+
+def _checked(path: Path, values: object) -> Manifest:
+    if not isinstance(values, dict) or type(values.get("format")) is not int:
+        raise IndexFault(_damaged(path, "it names no format"))
+    if values["format"] > FORMAT:
+        raise IndexFault(
+            f"{path} has format {values['format']}, this version reads up to {FORMAT}: "
+            "upgrade kinoscope"
+        )
+    foreign = set(values) ^ {"format", "id", "spec"}
+    if foreign or values["format"] < 1 or not isinstance(values["id"], str):
+        raise IndexFault(_damaged(path, f"unexpected or missing {sorted(foreign) or 'values'}"))
+    try:
+        return Manifest(id=values["id"], spec=EmbedderSpec.from_dict(values["spec"]))
+    except UsageError as error:
+        raise IndexFault(_damaged(path, str(error))) from None
+
+
+def read_sources(folder: Path) -> tuple[Path, ...]:
+    """Folders and files the index watches; empty if none were added yet."""
+    path = folder / SOURCES
+    try:
+        values = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        return ()
+    except OSError as error:
+        raise IndexFault(_explain(folder, error)) from error
+    except (ValueError, RecursionError):
+        values = None
+    if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
+        raise IndexFault(f"{path} is damaged: delete it and name the folders to index again")
+    return tuple(Path(value) for value in values)
+
+
+def write_sources(folder: Path, sources: Sequence[Path]) -> None:
+    """Replaces the list of watched paths."""
+    write_json(folder / SOURCES, [str(source) for source in sources])
+
+
+def writer_lock(folder: Path) -> "BaseFileLock":
+    """The lock that one writer holds; entering it twice in one process is counted, not blocked."""
+    from filelock import FileLock
+
+    return FileLock(folder / LOCK, timeout=0, thread_local=False)
+
+
+@contextmanager
+def locked(folder: Path, lock: "BaseFileLock") -> Iterator[None]:
+    """Holds the writer's lock; raises `IndexFault` naming the process that has it."""
+    from filelock import Timeout
+
+    with disk_faults(folder):
+        try:
+            lock.acquire()
+        except Timeout:
+            raise IndexFault(
+                f"another process is indexing {folder} (pid {_writer_pid(folder)}): "
+                "wait for it or stop it"
+            ) from None
+    try:
+        with disk_faults(folder):
+            (folder / WRITER).write_text(str(os.getpid()))
+        yield
+    finally:
+        lock.release()
+
+
+def _writer_pid(folder: Path) -> str:
+    try:
+        return (folder / WRITER).read_text()[:20] or "unknown"
+    except OSError:
+        return "unknown"

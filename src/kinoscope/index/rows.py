@@ -1,0 +1,190 @@
+"""Rows of an index as values and as Arrow tables: files, clips, and their order."""
+
+import math
+import os
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+import numpy as np
+
+from kinoscope.sampling import WHOLE
+from kinoscope.types import ClipEmbeddings, Float32, Float64, Int64
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+FileState = Literal["indexed", "failed"]
+_CLIP_COLUMNS = ("clip_id", "video_id", "scale", "start_s", "end_s", "vector")
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileRow:
+    """One path and what was found there.
+
+    Attributes:
+        path: absolute path; bytes that are no Unicode survive as in `os.fsdecode`.
+        video_id: BLAKE2b of the content, shared by copies; empty if it could not be read.
+        size_bytes, mtime_ns: as `stat` gave them when the content was read.
+        state: `indexed`, or `failed` with `fault` (a `MediaFault`) and `message`.
+        changed_at: when this row was written, in seconds since 1970.
+        duration_s, width, height, codec, rotation, hdr: what the decoder found; display size.
+        corrupt_packets, ends_early: damage that did not prevent indexing.
+        tries: how often a failed file was decoded.
+    """
+
+    path: str
+    video_id: str
+    size_bytes: int
+    mtime_ns: int
+    state: FileState
+    fault: str = ""
+    message: str = ""
+    changed_at: float
+    duration_s: float = 0.0
+    width: int = 0
+    height: int = 0
+    codec: str = ""
+    rotation: int = 0
+    hdr: bool = False
+    corrupt_packets: int = 0
+    ends_early: bool = False
+    tries: int = 0
+
+    def __post_init__(self) -> None:
+        assert self.path, "a file row without a path"
+        assert self.state in get_args(FileState), self.state
+        assert (self.state == "failed") == bool(self.fault), (self.state, self.fault)
+        assert self.state == "failed" or self.video_id, self.path
+        assert math.isfinite(self.changed_at) and math.isfinite(self.duration_s), self.path
+
+
+@dataclass(frozen=True, eq=False)
+class ClipTable:
+    """N visible clips, ordered by video, scale (`whole` first) and start; times in seconds."""
+
+    video_ids: tuple[str, ...]
+    scales: tuple[str, ...]
+    start_s_N: Float64
+    end_s_N: Float64
+    vectors_ND: Float32
+
+    def __post_init__(self) -> None:
+        count = len(self.vectors_ND)
+        columns = (self.video_ids, self.scales, self.start_s_N, self.end_s_N)
+        assert all(len(column) == count for column in columns), count
+
+    def __len__(self) -> int:
+        return len(self.vectors_ND)
+
+    def __repr__(self) -> str:
+        return f"ClipTable(ND={list(self.vectors_ND.shape)})"
+
+    @property
+    def clip_ids(self) -> tuple[str, ...]:
+        """Key of each row: `VIDEO:SCALE:START_MS`."""
+        starts = self.start_s_N.tolist()
+        return tuple(map(clip_id, self.video_ids, self.scales, starts))
+
+
+def clip_id(video_id: str, scale: str, start_s: float) -> str:
+    """Key of a clip, e.g. `3f9c:4s:2000`."""
+    return f"{video_id}:{scale}:{round(start_s * 1000)}"
+
+
+def folder_prefix(folder: str) -> str:
+    """How paths below a folder begin: `/a` -> `/a/`, and `/` -> `/`."""
+    return folder.rstrip(os.sep) + os.sep
+
+
+def file_schema() -> "pa.Schema":
+    """Columns of `files`: those of `FileRow`; a path is bytes, for not every path is Unicode."""
+    import pyarrow as pa
+
+    kinds: dict[object, Any] = {int: pa.int64(), float: pa.float64(), bool: pa.bool_()}
+    columns = [(field.name, kinds.get(field.type, pa.string())) for field in fields(FileRow)]
+    return pa.schema([("path", pa.binary()), *columns[1:]])
+
+
+def clip_schema(dimension: int) -> "pa.Schema":
+    """Columns of `clips`; `vector` has `dimension` float32 values."""
+    import pyarrow as pa
+
+    kinds = (*[pa.string()] * 3, *[pa.float64()] * 2, pa.list_(pa.float32(), dimension))
+    return pa.schema(list(zip(_CLIP_COLUMNS, kinds, strict=True)))
+
+
+def arrow_of_files(rows: Collection[FileRow]) -> "pa.Table":
+    """Rows as Arrow; half a surrogate in a message becomes `\\udcff`."""
+    import pyarrow as pa
+
+    columns = {name: [getattr(row, name) for row in rows] for name in file_schema().names}
+    columns["path"] = [os.fsencode(path) for path in columns["path"]]
+    for name, values in columns.items():
+        if values and isinstance(values[0], str):
+            columns[name] = [value.encode("utf-8", "backslashreplace") for value in values]
+    return pa.table(columns, schema=file_schema())
+
+
+def files_of_arrow(table: "pa.Table") -> list[FileRow]:
+    """The reverse of `arrow_of_files`, sorted by path."""
+    columns = {name: table[name].to_pylist() for name in file_schema().names}
+    columns["path"] = [os.fsdecode(path) for path in columns["path"]]
+    names = tuple(columns)
+    rows = (
+        FileRow(**dict(zip(names, values, strict=True)))
+        for values in zip(*columns.values(), strict=True)
+    )
+    return sorted(rows, key=lambda row: row.path)
+
+
+def arrow_of_clips(videos: Mapping[str, ClipEmbeddings], dimension: int) -> "pa.Table":
+    """All clips of some videos as Arrow; a vector of another length is our error."""
+    import pyarrow as pa
+
+    columns: dict[str, list[Any]] = {name: [] for name in _CLIP_COLUMNS[:-1]}
+    for video_id, clips in videos.items():
+        for span, scale in zip(clips.spans, clips.scales, strict=True):
+            key = clip_id(video_id, scale, span.start_s)
+            row = (key, video_id, scale, span.start_s, span.end_s)
+            for name, value in zip(columns, row, strict=True):
+                columns[name].append(value)
+    vectors_ND = np.concatenate([clips.vectors_ND for clips in videos.values()])
+    assert vectors_ND.shape[1] == dimension, (vectors_ND.shape, dimension)
+    flat = pa.array(vectors_ND.ravel())
+    vectors = pa.FixedSizeListArray.from_arrays(flat, dimension)
+    return pa.table({**columns, "vector": vectors}, schema=clip_schema(dimension))
+
+
+def clips_of_arrow(table: "pa.Table", visible: Collection[str], dimension: int) -> ClipTable:
+    """The clips of `visible` videos in the order that `ClipTable` promises."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    shown = pc.is_in(table["video_id"], pa.array(sorted(visible), pa.string()))
+    keys = table.drop_columns("vector").filter(shown)
+    videos, scales = keys["video_id"].to_pylist(), keys["scale"].to_pylist()
+    start_s_N = keys["start_s"].to_numpy()
+    order_N = np.lexsort((start_s_N, _ranks(scales), _ranks(videos)))
+    place_N = np.argsort(order_N)
+    vectors_ND = np.empty((len(keys), dimension), np.float32)
+    first = row = 0
+    for chunk in table["vector"].chunks:  # one by one, so that no third copy comes to be
+        kept = chunk.filter(shown.slice(row, len(chunk)).combine_chunks())
+        place = place_N[first : first + len(kept)]
+        vectors_ND[place] = kept.flatten().to_numpy().reshape(-1, dimension)
+        first, row = first + len(kept), row + len(chunk)
+    return ClipTable(
+        video_ids=tuple(videos[i] for i in order_N),
+        scales=tuple(scales[i] for i in order_N),
+        start_s_N=start_s_N[order_N],
+        end_s_N=keys["end_s"].to_numpy()[order_N],
+        vectors_ND=vectors_ND,
+    )
+
+
+def _ranks(names: Sequence[str]) -> Int64:
+    """Place of each name in the sorted distinct names, `whole` before all others."""
+    distinct = sorted(set(names), key=lambda name: (name != WHOLE, name))
+    rank = {name: i for i, name in enumerate(distinct)}
+    return np.fromiter((rank[name] for name in names), np.int64, len(names))

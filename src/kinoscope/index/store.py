@@ -1,0 +1,300 @@
+"""The truth of an index: LanceDB tables `clips` and `files`, written so that no kill loses rows."""
+
+import errno
+import os
+import shutil
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import timedelta
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kinoscope.errors import IndexFault
+from kinoscope.index import manifest, rows
+from kinoscope.index.manifest import Manifest, disk_faults
+from kinoscope.index.rows import ClipTable as ClipTable
+from kinoscope.index.rows import FileRow as FileRow
+from kinoscope.index.scan import absolute
+from kinoscope.types import ClipEmbeddings, EmbedderSpec
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from filelock import BaseFileLock
+    from lancedb.table import Table
+
+# LanceDB keeps superseded data this long, so that a reader in the middle of a load finds its files
+KEEP_OLD_VERSIONS = timedelta(hours=1)
+_DELETE_AT_ONCE = 1000
+# the key that is unique in a table, and the column whose rows are replaced together
+_KEYS = {"clips": ("clip_id", "video_id"), "files": ("path", "path")}
+# what a creation that was killed may have left behind
+_OWN_ENTRIES = {"clips.lance", "files.lance", manifest.LOCK, manifest.WRITER}
+
+
+class Store:
+    """One index folder. Any number of readers; one writer at a time, by a lock file.
+
+    Write order is clips, then files; remove order is files, then clips. A clip is visible only if
+    an indexed file has its video, so that a kill at any moment leaves each video whole or absent.
+    Every method raises `IndexFault` when the disk or the tables fail.
+    """
+
+    def __init__(self, folder: Path, identity: Manifest) -> None:
+        self.folder = folder
+        self.id = identity.id
+        self.spec = identity.spec
+        self._known: dict[str, set[object]] | None = None
+        self._replaced_files = False
+
+    def __repr__(self) -> str:
+        return f"Store({str(self.folder)!r}, {self.spec.model}, D={self.spec.dimension})"
+
+    @classmethod
+    def create(cls, folder: Path, spec: EmbedderSpec) -> "Store":
+        """Makes an empty index in a folder that is absent or empty.
+
+        The manifest is written last: a creation that was killed is no index, and is done again.
+        """
+        folder = Path(folder).absolute()
+        _require_vacant(folder)
+        with disk_faults(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+        with manifest.locked(folder, manifest.writer_lock(folder)), disk_faults(folder):
+            _require_vacant(folder)  # another process may have been faster
+            _create_tables(folder, spec.dimension)
+            identity = manifest.write_manifest(folder, spec)
+        return cls(folder, identity)
+
+    @classmethod
+    def open(cls, folder: Path) -> "Store":
+        """Raises `IndexFault` if the folder is missing, foreign, damaged or of a newer format."""
+        folder = Path(folder).absolute()
+        return cls(folder, manifest.read_manifest(folder))
+
+    @cached_property
+    def _lock(self) -> "BaseFileLock":
+        return manifest.writer_lock(self.folder)
+
+    # --- what is watched
+
+    def sources(self) -> tuple[Path, ...]:
+        """Folders and files that this index watches, as absolute paths, in the order added."""
+        return manifest.read_sources(self.folder)
+
+    def add_sources(self, paths: Sequence[Path]) -> None:
+        """Adds paths to the watched ones; those already there stay where they are."""
+        with self.writing():
+            given = [Path(absolute(path)) for path in paths]
+            manifest.write_sources(self.folder, tuple(dict.fromkeys((*self.sources(), *given))))
+
+    def remove_sources(self, paths: Collection[Path]) -> None:
+        """Stops watching these paths; what is indexed stays until it is removed."""
+        with self.writing():
+            watched = self.sources()
+            kept = [source for source in watched if source not in paths]
+            if len(kept) < len(watched):
+                manifest.write_sources(self.folder, kept)
+
+    # --- writing
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """Holds the writer's lock over several changes; each change alone takes it by itself.
+
+        Drops on entry what a killed run left. Raises `IndexFault` if another process writes.
+        """
+        with manifest.locked(self.folder, self._lock):
+            if self._lock.lock_counter > 1:
+                yield
+                return
+            self.drop_orphans()
+            try:
+                yield
+                if self._replaced_files:
+                    self.drop_orphans()
+            finally:
+                self._known = None
+                self._replaced_files = False
+
+    def commit(
+        self, videos: Sequence[tuple[str, ClipEmbeddings]], files: Sequence[FileRow]
+    ) -> None:
+        """Writes all clips in one step, then all files in one step.
+
+        A video or path that is already there is replaced. For a moved file, commit its new row
+        first and remove the old path afterwards: its clips are kept while any file refers to them.
+        """
+        with self.writing():
+            known = self._load_known()
+            clips = dict(videos)
+            dangling = {row.video_id for row in files if row.state == "indexed"}
+            dangling -= known["clips"] | set(clips)
+            assert not dangling, f"indexed files without clips: {sorted(dangling)[:3]}"
+            paths = {os.fsencode(row.path): row for row in files}
+            self._replaced_files |= not known["files"].isdisjoint(paths)
+            if clips:
+                self._put("clips", rows.arrow_of_clips(clips, self.spec.dimension), set(clips))
+            if paths:
+                self._put("files", rows.arrow_of_files(paths.values()), set(paths))
+
+    def remove(self, paths: Sequence[str]) -> int:
+        """Forgets paths, then clips that no remaining file refers to; returns the paths removed."""
+        with self.writing():
+            gone = set(map(os.fsencode, paths)) & self._load_known()["files"]
+            self._delete("files", gone)
+            if gone:
+                self.drop_orphans()
+            return len(gone)
+
+    def drop_orphans(self) -> int:
+        """Deletes clips without an indexed file; returns how many videos they belonged to."""
+        with manifest.locked(self.folder, self._lock):
+            self._known = None
+            orphans = self._orphans()
+            self._delete("clips", orphans)
+            return len(orphans)
+
+    def count_orphans(self) -> int:
+        """How many videos have clips but no indexed file; the next run drops them."""
+        return len(self._orphans())
+
+    def compact(self) -> None:
+        """Joins small pieces and frees superseded data older than `KEEP_OLD_VERSIONS`."""
+        with self.writing(), disk_faults(self.folder):
+            for name in _KEYS:
+                self._table(name).optimize(cleanup_older_than=KEEP_OLD_VERSIONS)
+
+    def _orphans(self) -> set[Any]:
+        indexed = self._column("files", "video_id", "state = 'indexed'")
+        return self._column("clips", "video_id") - indexed
+
+    def _load_known(self) -> dict[str, set[object]]:
+        """Groups present in each table; kept up to date while the lock is held."""
+        if self._known is None:
+            self._known = {name: self._column(name, group) for name, (_, group) in _KEYS.items()}
+        return self._known
+
+    def _put(self, name: str, table: "pa.Table", groups: set[Any]) -> None:
+        """One atomic step; a plain append, whose cost does not grow, where nothing is replaced."""
+        key, group = _KEYS[name]
+        replaced = groups & self._load_known()[name]
+        known, self._known = self._load_known(), None  # unknown if the next line fails
+        with disk_faults(self.folder):
+            stored = self._table(name)
+            if replaced:
+                merge = stored.merge_insert(key).when_matched_update_all()
+                merge = merge.when_not_matched_insert_all()
+                merge.when_not_matched_by_source_delete(_any_of(group, replaced)).execute(table)
+            else:
+                stored.add(table)
+        known[name] |= groups
+        self._known = known
+
+    def _delete(self, name: str, groups: set[Any]) -> None:
+        known, self._known = self._load_known(), None
+        ordered = sorted(groups)
+        with disk_faults(self.folder):
+            for first in range(0, len(ordered), _DELETE_AT_ONCE):
+                some = ordered[first : first + _DELETE_AT_ONCE]
+                self._table(name).delete(_any_of(_KEYS[name][1], some))
+        known[name] -= groups
+        self._known = known
+
+    # --- reading
+
+    def versions(self) -> tuple[int, int]:
+        """Versions of `clips` and `files`; they grow with every change. Does not load LanceDB."""
+        with disk_faults(self.folder):
+            return _version(self.folder / "clips.lance"), _version(self.folder / "files.lance")
+
+    def files(self) -> list[FileRow]:
+        """All paths, sorted."""
+        with disk_faults(self.folder):
+            return rows.files_of_arrow(self._table("files").to_arrow())
+
+    def clips(self) -> ClipTable:
+        """All visible clips."""
+        return self.snapshot()[2]
+
+    def count_clips(self) -> int:
+        """How many clips are visible, without reading their vectors."""
+        indexed = self._column("files", "video_id", "state = 'indexed'")
+        with disk_faults(self.folder):
+            column = self._table("clips").search().select(["video_id"]).to_arrow()["video_id"]
+        counts = column.value_counts().to_pylist()
+        return sum(each["counts"] for each in counts if each["values"] in indexed)
+
+    def snapshot(self) -> tuple[tuple[int, int], list[FileRow], ClipTable]:
+        """Versions, files and visible clips that belong together, while a writer may be at work."""
+        with disk_faults(self.folder):
+            # files first: clips are written before the file that makes them visible
+            files_table, clips_table = self._table("files"), self._table("clips")
+            files = rows.files_of_arrow(files_table.to_arrow())
+            visible = {row.video_id for row in files if row.state == "indexed"}
+            clips = rows.clips_of_arrow(clips_table.to_arrow(), visible, self.spec.dimension)
+            return (clips_table.version, files_table.version), files, clips
+
+    def _table(self, name: str) -> "Table":
+        """A handle pinned to the newest version."""
+        import lancedb
+
+        table = lancedb.connect(self.folder).open_table(name)
+        schemas = {"clips": rows.clip_schema(self.spec.dimension), "files": rows.file_schema()}
+        if not table.schema.equals(schemas[name]):
+            raise ValueError(f"table {name} has other columns")
+        return table
+
+    def _column(self, name: str, column: str, where: str | None = None) -> set[Any]:
+        """Distinct values of a column."""
+        with disk_faults(self.folder):
+            query = self._table(name).search().select([column])
+            query = query.where(where) if where else query
+            return set(query.to_arrow()[column].unique().to_pylist())
+
+
+def _require_vacant(folder: Path) -> None:
+    """Raises `IndexFault` if a folder holds anything but the remains of a killed creation."""
+    if folder.exists() and not folder.is_dir():
+        raise IndexFault(f"{folder} is a file: choose a folder for the index")
+    with disk_faults(folder):
+        names = {entry.name for entry in folder.iterdir()} if folder.exists() else set()
+    names = {name for name in names if not name.startswith(f".{manifest.MANIFEST}-")}  # a draft
+    if manifest.MANIFEST in names:
+        raise IndexFault(f"{folder} is an index already: open it, or choose another folder")
+    if foreign := names - _OWN_ENTRIES:
+        raise IndexFault(f"{folder} is not empty ({min(foreign)}): choose another folder")
+
+
+def _create_tables(folder: Path, dimension: int) -> None:
+    """Empty tables in place of whatever a killed creation left."""
+    import lancedb
+
+    for entry in folder.iterdir():
+        if entry.is_dir():
+            shutil.rmtree(entry)
+    tables = lancedb.connect(folder)
+    tables.create_table("clips", schema=rows.clip_schema(dimension))
+    tables.create_table("files", schema=rows.file_schema())
+
+
+def _version(table: Path) -> int:
+    """Newest version of a Lance table, from the names of its manifests (naming scheme V2).
+
+    A name is 2**64 - 1 - version in 20 digits, e.g. `18446744073709551614.manifest` is version 1.
+    """
+    names = [path.stem for path in (table / "_versions").glob("*.manifest")]
+    if not names:
+        raise FileNotFoundError(errno.ENOENT, f"table {table.name} is missing")
+    return max(2**64 - 1 - int(name) for name in names if name.isdigit())
+
+
+def _any_of(column: str, values: Collection[str | bytes]) -> str:
+    """SQL condition; text is quoted and bytes are hexadecimal, so that no value can end it."""
+    return f"{column} IN ({', '.join(map(_literal, sorted(values)))})"
+
+
+def _literal(value: str | bytes) -> str:
+    if isinstance(value, bytes):
+        return f"X'{value.hex()}'"
+    return "'" + value.replace("'", "''") + "'"

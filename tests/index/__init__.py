@@ -1,0 +1,1 @@
+"""Tests of the index: store, derived arrays, scan, decoding and build."""
