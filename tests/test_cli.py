@@ -160,6 +160,13 @@ def test_a_missing_or_foreign_index_is_named(run, tmp_path, command) -> None:
     assert "Traceback" not in err
 
 
+def test_a_mistyped_folder_makes_no_index(run, tmp_path) -> None:
+    code, _, err = run("index", tmp_path / "nowhere", "--index", tmp_path / "i")
+    assert code == 2
+    assert "no such file or folder" in err
+    assert not (tmp_path / "i").exists()
+
+
 def test_a_newer_index_is_refused_with_a_remedy(run, ready, tmp_path) -> None:
     import shutil
 

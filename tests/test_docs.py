@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from kinoscope.packages import cache_folder
 from recipes import write_docs
 
 ROOT = Path(__file__).parents[1]
@@ -48,7 +49,7 @@ def test_python_blocks_run_as_a_newcomer_would_run_them(page: str, tmp_path, vid
         done = subprocess.run(
             [sys.executable, "-c", block],
             cwd=tmp_path,
-            env={**os.environ, "HOME": str(home), "KINOSCOPE_CACHE": os.environ["KINOSCOPE_CACHE"]},
+            env={**os.environ, "HOME": str(home), "KINOSCOPE_CACHE": str(cache_folder())},
             capture_output=True,
             text=True,
         )

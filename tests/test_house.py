@@ -27,7 +27,7 @@ LAYERS = [
     "heads",
     "embedder",
     "index",
-    "search",
+    "retrieval",
     "samples",
     "doctor",
     "evaluation",
@@ -127,7 +127,7 @@ def test_the_file_map_names_every_module_and_nothing_else() -> None:
     [
         ("import kinoscope", ["torch", "lancedb", "onnxruntime", "av", "numpy"]),
         ("import kinoscope.cli", ["torch", "lancedb", "onnxruntime", "av", "numpy"]),
-        ("import kinoscope.embedder, kinoscope.search", ["torch", "transformers", "lancedb"]),
+        ("import kinoscope.embedder, kinoscope.retrieval", ["torch", "transformers", "lancedb"]),
     ],
 )
 def test_heavy_libraries_load_only_when_needed(statement: str, banned: list[str]) -> None:

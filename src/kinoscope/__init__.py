@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from kinoscope.embedder import Embedder as Embedder
     from kinoscope.index.library import Index as Index
-    from kinoscope.search import search as search
+    from kinoscope.retrieval import Filters as Filters
+    from kinoscope.retrieval import search as search
     from kinoscope.types import Frames as Frames
     from kinoscope.types import Hit as Hit
     from kinoscope.types import Span as Span
@@ -15,11 +16,12 @@ __version__ = "0.1.0"
 
 _HOME = {
     "Embedder": "kinoscope.embedder",
+    "Filters": "kinoscope.retrieval",
     "Frames": "kinoscope.types",
     "Hit": "kinoscope.types",
     "Index": "kinoscope.index.library",
     "Span": "kinoscope.types",
-    "search": "kinoscope.search",
+    "search": "kinoscope.retrieval",
 }
 
 __all__ = sorted(_HOME)

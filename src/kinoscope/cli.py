@@ -3,7 +3,7 @@
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sized
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -88,18 +88,22 @@ def index_(
 ) -> None:
     """Index videos: adds new, updates changed, follows moved, forgets deleted ones."""
     from kinoscope.index.build import BuildOptions
-    from kinoscope.index.library import Index
+    from kinoscope.index.library import Index, is_index
 
     options = BuildOptions(workers=workers, retry=retry)
     embedder = _embedder_with(policy) if policy else None
-    library = Index.open(_index_folder(index), embedder, create=bool(sources))
+    folder = _index_folder(index)
+    if not is_index(folder):  # make none for a mistyped path
+        _require_present(sources or [])
+    library = Index.open(folder, embedder, create=bool(sources))
     with _progress_bar() as show:
         report = library.add(*(sources or ()), options=options, progress=show)
     _print_report(report, as_json)
     if report.failures or report.problems:
         raise SomeFilesFailed(
-            f"{len(report.failures)} files went into quarantine and {len(report.problems)} places"
-            " could not be looked at; mend them and run again, unchanged files with --retry"
+            f"{_count(report.failures, 'file')} went into quarantine,"
+            f" {_count(report.problems, 'place')} could not be looked at;"
+            " mend them and run again, unchanged files with --retry"
         )
 
 
@@ -128,8 +132,8 @@ def search(
 ) -> None:
     """Find moments: prints rank, score, time span and file."""
     from kinoscope.index.library import Index
-    from kinoscope.search import Filters
-    from kinoscope.search import search as find
+    from kinoscope.retrieval import Filters
+    from kinoscope.retrieval import search as find
 
     filters = Filters(folder=folder, since=_parse_since(since), min_duration_s=min_duration)
     library = Index.open(_index_folder(index))
@@ -179,12 +183,13 @@ def doctor(index: IndexFolder = None, as_json: AsJson = False) -> None:
     """Measure what the model and the index can and cannot do."""
     from kinoscope.doctor import examine
     from kinoscope.embedder import Embedder
-    from kinoscope.index.store import Store
+    from kinoscope.index.library import Index
 
     folder = _index_folder(index)
-    store = Store.open(folder) if index or folder.exists() else None
+    library = Index.open(folder) if index or folder.exists() else None
+    embedder = library.embedder if library else Embedder.load()
     failed = []
-    for check in examine(Embedder.load(), store):
+    for check in examine(embedder, library.store if library else None):
         if as_json:
             print(json.dumps(vars(check)))
         else:
@@ -193,6 +198,17 @@ def doctor(index: IndexFolder = None, as_json: AsJson = False) -> None:
         failed += [check.name] if check.verdict == "fail" else []
     if failed:
         raise IndexFault(f"failed: {', '.join(failed)}")
+
+
+def _require_present(paths: list[Path]) -> None:
+    for path in paths:
+        if not path.expanduser().exists():
+            raise UsageError(f"{path}: no such file or folder")
+
+
+def _count(things: Sized, name: str) -> str:
+    """`1 file`, `2 files`."""
+    return f"{len(things)} {name}{'' if len(things) == 1 else 's'}"
 
 
 @contextmanager

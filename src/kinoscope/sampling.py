@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -11,6 +12,12 @@ from kinoscope.types import Float64, Span
 
 Policy = Literal["exact", "keyframe"]
 WHOLE = "whole"
+_NUMBER = r"[0-9]+(?:\.[0-9]+)?(?:e[+-][0-9]+)?"
+_COUNT = "[0-9]{1,9}"
+_WINDOW = f"{_NUMBER}s/{_NUMBER}s"
+_DESCRIPTION = re.compile(
+    rf"(exact|keyframe) ({_NUMBER})fps min({_COUNT}) ({_COUNT})px ((?:{_WINDOW}(?: {_WINDOW})*)?)"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +36,7 @@ class Window:
     @property
     def scale(self) -> str:
         """Short name that is stored with each clip, e.g. `4s`."""
-        return f"{self.length_s:g}s"
+        return f"{_brief(self.length_s)}s"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,8 +70,28 @@ class SamplingConfig:
 
     def describe(self) -> str:
         """One line for the spec, e.g. `exact 1fps min4 260px 4s/2s`."""
-        windows = " ".join(f"{w.scale}/{w.stride_s:g}s" for w in self.windows)
-        return f"{self.policy} {self.fps:g}fps min{self.min_frames} {self.side_px}px {windows}"
+        windows = " ".join(f"{w.scale}/{_brief(w.stride_s)}s" for w in self.windows)
+        rate = f"{_brief(self.fps)}fps min{self.min_frames}"
+        return f"{self.policy} {rate} {self.side_px}px {windows}"
+
+    @classmethod
+    def parse(cls, text: str) -> "SamplingConfig":
+        """The reverse of `describe`; `UsageError` for any other text."""
+        found = _DESCRIPTION.fullmatch(text)
+        if not found:
+            raise UsageError(f"sampling {text!r} is not one that this version knows")
+        policy, fps, min_frames, side_px, windows = found.groups()
+        pairs = (window.split("s/") for window in windows.split())
+        return cls(
+            fps=float(fps),
+            min_frames=int(min_frames),
+            policy=policy,  # type: ignore[arg-type]
+            windows=tuple(
+                Window(length_s=float(length), stride_s=float(stride.removesuffix("s")))
+                for length, stride in pairs
+            ),
+            side_px=int(side_px),
+        )
 
 
 @dataclass(frozen=True)
@@ -79,13 +106,17 @@ class Clip:
 def grid_times(config: SamplingConfig, duration_s: float | None) -> Iterator[float]:
     """Endless centres of the sampling grid; the reader stops at the end of the file.
 
-    At 1 fps: 0.5, 1.5, 2.5 ... A 2 s video with `min_frames=4`: 0.25, 0.75, 1.25, 1.75 ...
-    The declared duration only refines the grid of short videos; it never limits it.
+    At 1 fps: 0.5, 1.5, 2.5 ... A 2 s video with `min_frames=4`: 0.25, 0.75, 1.25, 1.75, 2.5 ...
+    The declared duration only refines the grid as far as it reaches; it never limits it, and
+    if it lies, the rest of the video is sampled at `fps` as usual.
     """
     step_s = 1.0 / config.fps
-    if duration_s is not None and 0 < duration_s < config.min_frames * step_s:
-        step_s = duration_s / config.min_frames
-    return ((i + 0.5) * step_s for i in itertools.count())
+    regular = ((i + 0.5) * step_s for i in itertools.count())
+    if duration_s is None or not 0 < duration_s < config.min_frames * step_s:
+        return regular
+    short_s, fine_s = duration_s, duration_s / config.min_frames
+    fine = ((i + 0.5) * fine_s for i in range(config.min_frames))
+    return itertools.chain(fine, (time_s for time_s in regular if time_s >= short_s))
 
 
 def cut_clips(config: SamplingConfig, duration_s: float, times_F: Float64) -> tuple[Clip, ...]:
@@ -129,6 +160,12 @@ def _frames_in(span: Span, times_F: Float64) -> tuple[int, ...]:
     if first == after:
         return (max(0, int(first) - 1),)
     return tuple(range(int(first), int(after)))
+
+
+def _brief(value: float) -> str:
+    """4.0 -> `4`; what does not fit in six digits is written in full."""
+    text = f"{value:g}"
+    return text if float(text) == value else repr(value)
 
 
 def uniform_indices(count: int, wanted: int) -> Sequence[int]:
