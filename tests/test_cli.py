@@ -227,6 +227,18 @@ def test_without_setup_the_remedy_is_named(run, ready, monkeypatch, tmp_path) ->
     assert "kinoscope setup" in err
 
 
+def test_a_name_that_is_no_unicode_is_printed_as_it_is(video_folder, tmp_path) -> None:
+    odd = os.fsencode(tmp_path) + b"/caf\xe9.mp4"
+    Path(os.fsdecode(odd)).write_bytes((video_folder / "short.mp4").read_bytes())
+    command = [sys.executable, "-m", "kinoscope"]
+    place = ["--index", str(tmp_path / "i")]
+    assert subprocess.run([*command, "index", odd, *place], capture_output=True).returncode == 0
+    found = subprocess.run([*command, "search", "x", *place], capture_output=True)
+    assert b"caf\xe9.mp4\n" in found.stdout, found.stderr
+    found = subprocess.run([*command, "search", "x", "--json", *place], capture_output=True)
+    assert json.loads(found.stdout)["path"] == os.fsdecode(odd)
+
+
 def test_a_reader_that_leaves_early_is_no_error(ready) -> None:
     words = f"{sys.executable} -m kinoscope search x -k 50 --json --index {ready}"
     done = subprocess.run(

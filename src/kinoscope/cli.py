@@ -1,5 +1,6 @@
 """The command line: thin commands over the library; logs on stderr, results on stdout."""
 
+import io
 import json
 import os
 import sys
@@ -37,14 +38,14 @@ AsJson = Annotated[bool, typer.Option("--json", help="One JSON object a line on 
 
 def main() -> None:
     """Runs the command line; a user's error is one sentence on stderr and an exit code by kind."""
+    for stream in (sys.stdout, sys.stderr):  # a file's name need not be Unicode
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="surrogateescape")
     try:
         app()
     except KinoscopeError as error:
         print(f"kinoscope: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
-    except BrokenPipeError:  # the reader left, e.g. `kinoscope search ... | head -1`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
 
 
 @app.command()
@@ -156,10 +157,10 @@ def info(index: IndexFolder = None, as_json: AsJson = False) -> None:
 
     facts = Index.open(_index_folder(index)).describe()
     if as_json:
-        print(json.dumps(facts))
+        _out(json.dumps(facts))
         return
     for name, value in facts.items():
-        print(f"{name:>16}  {value}")
+        _out(f"{name:>16}  {value}")
 
 
 @app.command()
@@ -191,10 +192,10 @@ def doctor(index: IndexFolder = None, as_json: AsJson = False) -> None:
     failed = []
     for check in examine(embedder, library.store if library else None):
         if as_json:
-            print(json.dumps(vars(check)))
+            _out(json.dumps(vars(check)))
         else:
             value = "" if check.value is None else f"{check.value:.4g}"
-            print(f"{check.verdict:>5}  {check.name:<14} {value:>8}  {check.words}")
+            _out(f"{check.verdict:>5}  {check.name:<14} {value:>8}  {check.words}")
         failed += [check.name] if check.verdict == "fail" else []
     if failed:
         raise IndexFault(f"failed: {', '.join(failed)}")
@@ -244,6 +245,15 @@ def _embedder_with(policy: str) -> "Embedder":
     return Embedder.load(sampling=SamplingConfig(policy=policy))  # type: ignore[arg-type]
 
 
+def _out(line: object) -> None:
+    """A line of results; ends quietly when the reader has left: `kinoscope search ... | head -1`."""
+    try:
+        print(line, flush=True)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise typer.Exit(0) from None
+
+
 def _say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
@@ -289,15 +299,14 @@ def clock(seconds: float) -> str:
 
 def _print_hits(query: str, hits: "list[Hit]", as_json: bool, *, titled: bool) -> None:
     if titled and not as_json:
-        print(f"{query}")
+        _out(query)
     for hit in hits:
         if as_json:
-            print(json.dumps({"query": query, **_hit_fields(hit)}))
+            _out(json.dumps({"query": query, **_hit_fields(hit)}))
         else:
             span = f"{clock(hit.span.start_s)}-{clock(hit.span.end_s)}"
             copies = f"  (+{len(hit.copies)} copies)" if hit.copies else ""
-            print(f"{hit.rank:>3}  {hit.score:+.3f}  {span:<15}  {_short(hit.path)}{copies}")
-    sys.stdout.flush()
+            _out(f"{hit.rank:>3}  {hit.score:+.3f}  {span:<15}  {_short(hit.path)}{copies}")
     if not hits:
         _say(f"nothing matches {query!r}")
 
@@ -328,6 +337,6 @@ def _print_report(report: "BuildReport", as_json: bool) -> None:
     if as_json:
         from dataclasses import asdict
 
-        print(json.dumps(asdict(report)))
+        _out(json.dumps(asdict(report)))
     else:
-        print(report)
+        _out(report)

@@ -144,6 +144,25 @@ def test_a_folder_that_is_away_keeps_its_videos_and_is_named(store, videos):
     assert changes(run(store)) == {"unchanged": 3}
 
 
+def test_a_mount_point_without_its_disk_keeps_its_videos(store, videos, tmp_path):
+    run(store, videos)
+    before = contents(store)
+    videos.rename(tmp_path / "disk")
+    videos.mkdir()
+    report = run(store)
+    assert changes(report) == {"kept": 3}
+    (problem,) = report.problems
+    assert f"{videos} is empty, and 3 files were there" in problem
+    assert contents(store) == before
+    (videos / "unrelated.txt").touch()
+    assert changes(run(store)) == {"removed": 3}, "a folder with anything in it is what it shows"
+
+
+def test_a_new_empty_folder_is_no_problem(store, tmp_path):
+    (tmp_path / "new").mkdir()
+    assert run(store, tmp_path / "new").problems == ()
+
+
 def test_a_run_on_one_source_leaves_the_others_alone(store, videos, films, tmp_path):
     run(store, videos)
     other = tmp_path / "other"

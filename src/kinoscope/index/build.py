@@ -3,7 +3,7 @@
 import os
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
@@ -25,7 +25,7 @@ from kinoscope.index.plan import plan, settle
 from kinoscope.index.progress import BuildReport as BuildReport
 from kinoscope.index.progress import Failure, Meter, Stopwatch
 from kinoscope.index.progress import Progress as Progress
-from kinoscope.index.rows import FileRow
+from kinoscope.index.rows import FileRow, folder_prefix
 from kinoscope.index.scan import FoundFile, SourcePath, absolute, content_id, scan
 from kinoscope.index.worker import DecodeRequest
 from kinoscope.types import ClipEmbeddings
@@ -196,7 +196,10 @@ class _Run:
             kept=len(planned.kept),
             quarantined=sum(row.state == "failed" for row in self._store.files()),
             failures=tuple(self._failures),
-            problems=tuple(problem.message for problem in found.problems),
+            problems=(
+                *(problem.message for problem in found.problems),
+                *_deserted(found.empty, planned.kept),
+            ),
             video_s=meter.video_s,
             wall_s=time.monotonic() - self._began_s,
             stages=self._watch.costs("scan", "identify", "decode", "vision", "write"),
@@ -320,6 +323,17 @@ class _Run:
             self._store.commit(batch.videos, batch.rows)
             if self._store.versions()[1] // COMPACT_EVERY > before // COMPACT_EVERY:
                 self._store.compact()
+
+
+def _deserted(folders: Collection[str], kept: Sequence[FileRow]) -> Iterator[str]:
+    """A sentence for each empty source below which videos are known."""
+    for folder in sorted(folders):
+        count = sum(row.path.startswith(folder_prefix(folder)) for row in kept)
+        if count:
+            yield (
+                f"{folder} is empty, and {count} files were there: mount its disk,"
+                f" or forget them: kinoscope remove {folder}"
+            )
 
 
 def _try_content_id(file: FoundFile) -> str | MediaError:

@@ -61,12 +61,15 @@ class Found:
         files: sorted by path, each path once.
         problems: broken links, unreadable folders, absent sources, named pipes.
         unseen: folders whose content is unknown (a disk that is not mounted): rows below are kept.
+        empty: sources that are folders without any entry, as a mount point without its disk is:
+            rows below are kept as well.
     """
 
     sources: frozenset[str]
     files: tuple[FoundFile, ...]
     problems: tuple[Problem, ...] = ()
     unseen: frozenset[str] = frozenset()
+    empty: frozenset[str] = frozenset()
 
     def covers(self, path: str) -> bool:
         """Whether `path` is a source or lies below one."""
@@ -74,7 +77,7 @@ class Found:
 
     def hides(self, path: str) -> bool:
         """Whether `path` may still exist in a folder that could not be seen."""
-        return _is_below(path, self.unseen)
+        return _is_below(path, self.unseen | self.empty)
 
 
 def scan(sources: Sequence[SourcePath], *, skip: Path | None = None) -> Found:
@@ -98,6 +101,7 @@ def scan(sources: Sequence[SourcePath], *, skip: Path | None = None) -> Found:
         files=tuple(sorted(walk.files.values(), key=lambda file: file.path)),
         problems=tuple(sorted(walk.problems)),
         unseen=frozenset(walk.unseen),
+        empty=frozenset(walk.empty.intersection(roots)),
     )
 
 
@@ -106,6 +110,7 @@ class _Walk:
     files: dict[str, FoundFile] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
     unseen: set[str] = field(default_factory=set)
+    empty: set[str] = field(default_factory=set)
     entered: set[_Identity] = field(default_factory=set)
     links: deque[str] = field(default_factory=deque)
 
@@ -135,10 +140,13 @@ class _Walk:
                 return []
             self.entered.add(identity)
             with os.scandir(folder) as listing:
-                return sorted(listing, key=lambda entry: entry.name)
+                found = sorted(listing, key=lambda entry: entry.name)
         except OSError as error:
             self.lost(folder, error)
             return []
+        if not found:
+            self.empty.add(folder)
+        return found
 
     def visit_entry(self, entry: "os.DirEntry[str]", waiting: list[str]) -> None:
         if entry.name.startswith("."):
