@@ -246,7 +246,7 @@ def _embedder_with(policy: str) -> "Embedder":
 
 
 def _out(line: object) -> None:
-    """A line of results; ends quietly when the reader has left: `kinoscope search ... | head -1`."""
+    """A line of results; ends quietly when the reader has left, as `head -1` does."""
     try:
         print(line, flush=True)
     except BrokenPipeError:

@@ -1,0 +1,50 @@
+"""What several tests share: made videos, written once a run."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import settings
+
+from kinoscope.samples import write_video
+from tests.media import Case, make_hostile_set
+from tests.movies import Movie
+
+settings.register_profile("no clock", deadline=None)  # a busy machine is no failure
+settings.load_profile("no clock")
+
+
+@pytest.fixture(scope="session")
+def hostile_set(tmp_path_factory) -> dict[str, Case]:
+    """Every hostile file by name. Read only: `vanishing` and `growing` are for one test."""
+    return {case.name: case for case in make_hostile_set(tmp_path_factory.mktemp("hostile"))}
+
+
+@pytest.fixture
+def numbered_video(tmp_path):
+    """Writes a small video with numbered frames: `path, movie = numbered_video("a.mp4", fps=5)`."""
+
+    def make(name="clip.mp4", **fields):
+        movie = Movie(**fields)
+        movie.write(tmp_path / name)
+        return tmp_path / name, movie
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def video_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three short videos of moving texture, one in a folder below; tests must not change them."""
+    folder = tmp_path_factory.mktemp("videos")
+    (folder / "inner").mkdir()
+    seconds = {"short.mp4": 2, "long.mp4": 7, "inner/third.mp4": 3}
+    for seed, (name, duration_s) in enumerate(seconds.items()):
+        write_video(folder / name, _moving_texture(seed, 10 * duration_s), fps=10)
+    return folder
+
+
+def _moving_texture(seed: int, count: int) -> Iterator[np.ndarray]:
+    texture = np.random.default_rng(seed).integers(0, 255, (12, 16, 3), dtype=np.uint8)
+    picture = texture.repeat(10, axis=0).repeat(10, axis=1)
+    return (np.roll(picture, 3 * i, axis=1) for i in range(count))
