@@ -85,7 +85,7 @@ class Clock:
 class Source:
     """An opened container, read forward from where it stands.
 
-    Damage spoils whatever refers to it, until a keyframe that is shown after it. Damage that neither
+    Damage spoils whatever refers to it, until a keyframe that is shown after it. What neither
     demuxer nor decoder notices cannot be seen here; VP9, AV1 and HEVC notice little.
     """
 
