@@ -34,7 +34,7 @@ docs: $(VENV)/.ready
 
 # Measures every saved result again; each recipe also runs alone: python -m recipes.NAME
 results: $(VENV)/.ready
-	for name in startup hostile concepts_samples concepts_choices concepts_runtime index_speed query_speed crash; do \
+	for name in startup hostile damage concepts_samples concepts_choices concepts_runtime index_speed query_speed crash; do \
 		$(BIN)/python -m recipes.$$name || exit 1; done
 
 clean:

@@ -103,6 +103,8 @@ FIGURES = (
     ("Hostile files", "hostile", "files", ""),
     ("of these with a silent wrong frame", "hostile", "silent_wrong", ""),
     ("failures without a name", "hostile", "unnamed_failures", ""),
+    ("Shown frames that are another's, after random damage", "damage", "reader_another", "%"),
+    ("the same, a plain loop over PyAV", "damage", "plain_another", "%"),
     ("`kinoscope --help`", "startup", "help_s", "s"),
 )
 

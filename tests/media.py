@@ -128,9 +128,9 @@ def bytes_of(movie: Movie, like: Path) -> bytes:
     return content
 
 
-def with_junk(content: bytes, hits: int, width: int = 200) -> bytes:
+def with_junk(content: bytes, hits: int, width: int = 200, seed: int = 7) -> bytes:
     """Puts random bytes over a few places of the later part of a file."""
-    random = np.random.default_rng(7)
+    random = np.random.default_rng(seed)
     damaged = bytearray(content)
     for at in random.integers(len(content) // 5, len(content) * 9 // 10, hits):
         damaged[at : at + width] = random.bytes(width)

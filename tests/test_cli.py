@@ -77,6 +77,16 @@ def test_hits_of_one_video_do_not_overlap(run, ready) -> None:
         seen[hit["path"]].append((hit["start_s"], hit["end_s"]))
 
 
+def test_a_long_text_is_cut_with_one_plain_sentence(ready) -> None:
+    words = ["search", "a dog " * 300, "-k", "1", "--index", str(ready)]
+    done = subprocess.run(
+        [sys.executable, "-m", "kinoscope", *words], capture_output=True, text=True
+    )
+    assert (done.returncode, len(done.stdout.splitlines())) == (0, 1)
+    (sentence,) = done.stderr.splitlines()
+    assert sentence.startswith("kinoscope: 1 of 1 texts are cut to their first 256 tokens")
+
+
 def test_queries_come_from_stdin_one_a_line(run, ready, monkeypatch) -> None:
     import io
 
@@ -122,7 +132,7 @@ def test_filters_narrow_the_answer(run, ready, video_folder) -> None:
     [
         (["search", ""], 2, "empty"),
         (["search", "   "], 2, "empty"),
-        (["search", "a" * 100_001], 2, "100001 bytes"),
+        (["search", "a" * 100_000], 2, "100000 bytes"),
         (["search", "a dog", "--threshold", "nan"], 2, "threshold nan"),
         (["search", "a dog", "--threshold", "inf"], 2, "threshold inf"),
         (["search", "a dog", "-k", "0"], 2, "k 0"),
@@ -216,6 +226,7 @@ def test_info_and_doctor_speak_of_the_index(run, ready) -> None:
     assert code == 0
     checks = {check["name"]: check for check in map(json.loads, out.splitlines())}
     assert checks["order"]["verdict"] == "limit"
+    assert checks["vocabulary"]["verdict"] == "limit"
     assert checks["batch parity"]["value"] >= 0.9999
     assert checks["spec"]["verdict"] == "ok"
 

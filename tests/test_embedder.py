@@ -116,14 +116,14 @@ def test_a_blank_text_is_refused(embedder, call, text):
 
 
 @pytest.mark.parametrize("call", ["encode_query", "encode_document"])
-def test_a_text_over_100_kb_is_refused_with_its_size(embedder, call):
-    with pytest.raises(UsageError, match="has 100002 bytes: give at most 100000"):
-        getattr(embedder, call)("é" * 50_001)
+def test_a_text_over_64_kib_is_refused_with_its_size(embedder, call):
+    with pytest.raises(UsageError, match="has 65538 bytes: give at most 65536"):
+        getattr(embedder, call)("é" * 32_769)
 
 
-def test_a_text_up_to_100_kb_is_cut_with_a_warning(embedder):
+def test_a_text_up_to_64_kib_is_cut_with_a_warning(embedder):
     with pytest.warns(UserWarning, match="cut to their first 256 tokens"):
-        vector = embedder.encode_query("wo" * 2 + " word" * 19_999)
+        vector = embedder.encode_query("wo" * 2 + " word" * 13_000)
     check_vectors(vector[None])
 
 

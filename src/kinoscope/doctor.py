@@ -35,6 +35,8 @@ class Check:
 def examine(embedder: "Embedder", store: "Store | None") -> Iterator[Check]:
     """Yields every check of the model, of decoding, and of the index if there is one."""
     yield weights_intact()
+    for sentence in embedder.limits:
+        yield Check(name="vocabulary", verdict="limit", value=None, words=sentence)
     yield order_sensitivity(embedder)
     yield negation_sensitivity(embedder)
     yield batch_parity(embedder)

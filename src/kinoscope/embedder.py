@@ -16,7 +16,8 @@ from kinoscope.types import ClipEmbeddings, EmbedderSpec, Features, Float32, Fra
 PRIOR_VIDEOS = 20
 """A library's mean starts as the backbone's reference mean, which counts as so many videos."""
 
-MAX_TEXT_BYTES = 100_000
+MAX_TEXT_BYTES = 65_536
+"""Over ten thousand words; what is longer was not meant as a description."""
 
 Document = str | Path | Frames | Mapping[str, str | Path | Frames]
 
@@ -93,6 +94,11 @@ class Embedder:
         )
 
     @property
+    def limits(self) -> tuple[str, ...]:
+        """What the model cannot see, in sentences for people."""
+        return self._backbone.limits
+
+    @property
     def reference_mean_D(self) -> Float32 | None:
         """Mean document vector of a reference library [D], shorter than 1; None: no centring.
 
@@ -107,7 +113,7 @@ class Embedder:
     def encode_query(self, texts: str | Sequence[str]) -> Float32:
         """Unit vectors of queries: float32 [D] for one text, [N, D] for N, in their order.
 
-        Raises `UsageError` for a text that is blank, no string, or over 100 kB. Warns when a text
+        Raises `UsageError` for a text that is blank, no string, or over 64 KiB. Warns when a text
         is longer than the model reads.
         """
         if isinstance(texts, str):

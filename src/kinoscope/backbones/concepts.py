@@ -36,6 +36,10 @@ class Concepts:
 
     model = "concepts"
     max_tokens = _MAX_TOKENS
+    limits = (
+        "names the 1000 kinds of things of ImageNet: animals, vehicles, tools, food, clothes",
+        "has no notion of a person, an action, a colour or a count",
+    )
 
     def __init__(self, files: ConceptsFiles, *, threads: int | None = None) -> None:
         """`files` as `weights.model_files()` found them; `threads` defaults to one a processor."""

@@ -38,6 +38,10 @@ class Backbone(Protocol):
         """
 
     @property
+    def limits(self) -> tuple[str, ...]:
+        """What the model cannot see, in sentences for people; empty where nothing is known."""
+
+    @property
     def max_tokens(self) -> int:
         """Longest text that is read whole, in tokens."""
 
