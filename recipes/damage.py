@@ -82,7 +82,7 @@ def count(movie: Movie, shown: Shown) -> Counter[str]:
     counts = Counter(made=len(times))
     for time_s, rgb_HWC in shown:
         at = bisect_right(times, time_s + TOLERANCE_S) - 1
-        number = read_number(rgb_HWC)
+        number = int(read_number(rgb_HWC))
         counts["shown"] += 1
         counts["unreadable"] += number == UNREADABLE
         counts["another"] += number not in (UNREADABLE, movie.shown[max(at, 0)][1])
