@@ -1,14 +1,15 @@
 """Writes the generated pages: docs/cli.md from the commands, the README's figures from results."""
 
-import json
 import os
 import re
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+
+from kinoscope.evaluation.results import load_result
 
 ROOT = Path(__file__).parents[1]
+RESULTS = ROOT / "results"
 COMMANDS = ("setup", "samples", "index", "search", "info", "remove", "doctor")
 BLOCK = re.compile(r"(<!-- results: begin[^>]*-->\n).*?(<!-- results: end -->)", re.DOTALL)
 
@@ -63,19 +64,13 @@ def results_table() -> str:
     """One row a figure that the README cites."""
     rows = ["| what | value | 95 % interval | command |", "|---|---|---|---|"]
     for label, name, metric, unit in FIGURES:
-        result = json.loads((ROOT / "results" / f"{name}.json").read_text())
-        found = result["metrics"][metric]
-        interval = ""
-        if found["low"] != found["value"] or found["high"] != found["value"]:
-            interval = f"{_number(found['low'], unit)} to {_number(found['high'], unit)}"
-        value = _number(found["value"], unit)
-        rows.append(f"| {label} | {value} | {interval} | `{result['command']}` |")
-    machine = json.loads((ROOT / "results" / f"{FIGURES[0][1]}.json").read_text())["machine"]
-    return "\n".join([*rows, "", f"Measured on {_machine(machine)}.", ""])
-
-
-def _machine(machine: dict[str, Any]) -> str:
-    return f"{machine['cores']} shared cores ({machine['cpu']}), {machine['memory_gib']} GiB"
+        result = load_result(name, folder=RESULTS)
+        low, value, high = result.metrics[metric].interval
+        spread = f"{_number(low, unit)} to {_number(high, unit)}" if low < high else ""
+        rows.append(f"| {label} | {_number(value, unit)} | {spread} | `{result.command}` |")
+    machine = load_result(FIGURES[0][1], folder=RESULTS).machine
+    measured = "Measured on {cores} shared cores ({cpu}), {memory_gib} GiB.".format(**machine)
+    return "\n".join([*rows, "", measured, ""])
 
 
 def _number(value: float, unit: str) -> str:

@@ -1,6 +1,5 @@
 """The documents are true: generated pages are fresh, code blocks run, figures come from results."""
 
-import json
 import os
 import re
 import subprocess
@@ -9,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from kinoscope.evaluation.results import load_result
 from kinoscope.packages import cache_folder
 from recipes import write_docs
 
@@ -30,12 +30,13 @@ def test_the_readme_figures_are_those_of_the_saved_results() -> None:
 
 
 def test_every_saved_result_names_the_recipe_that_writes_it() -> None:
-    for path in (ROOT / "results").glob("*.json"):
-        result = json.loads(path.read_text())
-        assert result["command"] == f"python -m recipes.{path.stem}"
+    paths = sorted((ROOT / "results").glob("*.json"))
+    assert {path.stem for path in paths} >= {name for _, name, _, _ in write_docs.FIGURES}
+    for path in paths:
+        result = load_result(path.stem, folder=path.parent)  # also checks every interval
+        assert result.command == f"python -m recipes.{path.stem}"
         assert (ROOT / "recipes" / f"{path.stem}.py").exists()
-        for name, metric in result["metrics"].items():
-            assert metric["low"] <= metric["value"] <= metric["high"], name
+        assert re.fullmatch(r"[0-9a-f]{7,40}", result.commit), f"{path.stem}: {result.commit}"
 
 
 @pytest.mark.parametrize("page", ["README.md", "docs/quickstart.md"])

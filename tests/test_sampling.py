@@ -15,7 +15,6 @@ from kinoscope.sampling import (
     Window,
     cut_clips,
     grid_times,
-    uniform_indices,
     window_spans,
 )
 
@@ -139,23 +138,6 @@ def test_the_usual_sampling_is_described_in_one_line():
 def test_another_description_is_refused(text):
     with pytest.raises(UsageError, match="not one that this version knows"):
         SamplingConfig.parse(text)
-
-
-@given(st.integers(1, 300), st.integers(1, 300))
-def test_uniform_indices_are_distinct_ascending_and_reach_both_ends(count, wanted):
-    chosen = list(uniform_indices(count, wanted))
-    assert len(chosen) == min(count, wanted)
-    assert all(a < b for a, b in itertools.pairwise(chosen))
-    if wanted > 1:
-        assert (chosen[0], chosen[-1]) == (0, count - 1)
-    else:
-        assert chosen == [count // 2]
-
-
-@pytest.mark.parametrize(("count", "wanted"), [(0, 1), (1, 0), (-1, 2)])
-def test_no_indices_of_nothing(count, wanted):
-    with pytest.raises(UsageError, match="cannot choose"):
-        uniform_indices(count, wanted)
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 import itertools
 import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -166,17 +166,3 @@ def _brief(value: float) -> str:
     """4.0 -> `4`; what does not fit in six digits is written in full."""
     text = f"{value:g}"
     return text if float(text) == value else repr(value)
-
-
-def uniform_indices(count: int, wanted: int) -> Sequence[int]:
-    """At most `wanted` of `count` indices, evenly spread, first and last included.
-
-    (10, 4) -> 0 3 6 9; (3, 8) -> 0 1 2; (5, 1) -> 2.
-    """
-    if wanted < 1 or count < 1:
-        raise UsageError(f"cannot choose {wanted} of {count} frames")
-    if wanted >= count:
-        return range(count)
-    if wanted == 1:
-        return [count // 2]
-    return [round(i * (count - 1) / (wanted - 1)) for i in range(wanted)]
