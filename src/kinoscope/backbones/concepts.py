@@ -1,7 +1,6 @@
 """`concepts`: a frame is the sentence vectors of its likeliest ImageNet classes, weighted."""
 
 import json
-import os
 import warnings
 from collections.abc import Sequence
 from functools import cached_property
@@ -9,14 +8,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from kinoscope.errors import SetupError, UsageError
+from kinoscope.errors import UsageError
 from kinoscope.prompts import CLASS_NAME, prompts_hash
+from kinoscope.runtime import open_session, usable_cores
 from kinoscope.types import Features, Float32, Frames, Int64, States, UInt8
 from kinoscope.weights import CLASSES, SIDE_PX, ConceptsFiles
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from onnxruntime import InferenceSession
     from tokenizers import Tokenizer
 
@@ -42,11 +40,11 @@ class Concepts:
     )
 
     def __init__(self, files: ConceptsFiles, *, threads: int | None = None) -> None:
-        """`files` as `weights.model_files()` found them; `threads` defaults to one a processor."""
+        """`files` as `weights.model_files()` found them; `threads` defaults to one a core."""
         if threads is not None and threads < 1:
             raise UsageError(f"threads {threads}: need at least one")
         self._files = files
-        self._threads = threads or os.cpu_count() or 1
+        self._threads = threads or usable_cores()
 
     @property
     def weights(self) -> str:
@@ -135,11 +133,11 @@ class Concepts:
 
     @cached_property
     def _vision_session(self) -> "InferenceSession":
-        return _session(self._files.vision, self._threads)
+        return open_session(self._files.vision, self._threads)
 
     @cached_property
     def _text_session(self) -> "InferenceSession":
-        return _session(self._files.text, self._threads)
+        return open_session(self._files.text, self._threads)
 
     @cached_property
     def _tokenizer(self) -> "Tokenizer":
@@ -159,28 +157,6 @@ class Concepts:
     def _class_names(self) -> list[str]:
         names: list[str] = json.loads(self._files.class_names.read_text(encoding="utf-8"))
         return names
-
-
-def _session(path: "Path", threads: int) -> "InferenceSession":
-    from onnxruntime import InferenceSession, SessionOptions
-    from onnxruntime.capi.onnxruntime_pybind11_state import (
-        Fail,
-        InvalidGraph,
-        InvalidProtobuf,
-        NoSuchFile,
-        RuntimeException,
-    )
-
-    options = SessionOptions()
-    options.intra_op_num_threads = threads
-    # idle threads sleep: decoding needs the processors between two batches
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    try:
-        return InferenceSession(path, options, providers=["CPUExecutionProvider"])
-    except (Fail, InvalidGraph, InvalidProtobuf, NoSuchFile, RuntimeException) as error:
-        raise SetupError(
-            f"{path} is damaged; delete {path.parent}, then run: kinoscope setup"
-        ) from error
 
 
 def _square(frames: Frames) -> UInt8:
