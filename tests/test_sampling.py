@@ -56,7 +56,8 @@ def test_windows_cover_the_video_without_a_gap_and_lie_inside_it(window, duratio
 def test_windows_are_of_equal_length_on_the_stride_save_the_last(window, duration_s):
     spans = window_spans(window, duration_s)
     length_s = min(window.length_s, duration_s)
-    assert all(span.duration_s == pytest.approx(length_s, abs=1e-5) for span in spans)
+    assert all(span.duration_s == pytest.approx(length_s, abs=1e-5) for span in spans[:-1])
+    assert length_s - 1e-5 <= spans[-1].duration_s <= length_s + 0.05 + 1e-5
     for i, span in enumerate(spans[:-1]):
         assert span.start_s == pytest.approx(i * window.stride_s)
 
@@ -86,6 +87,27 @@ def test_every_clip_holds_frames_and_each_frame_is_in_the_whole(config, duration
         else:  # the frame still on screen, or the first one to come
             before = np.flatnonzero(times_F < clip.span.start_s)
             assert clip.indices == (before[-1] if len(before) else 0,)
+
+
+def test_a_rest_of_some_milliseconds_belongs_to_the_last_window() -> None:
+    window = Window(length_s=4, stride_s=2)
+    spans = window_spans(window, 10.0003)
+    assert [span.start_s for span in spans] == [0, 2, 4, 6]
+    assert spans[-1].end_s == 10.0003
+
+
+def test_a_jump_of_the_clock_makes_no_day_of_clips() -> None:
+    times_F = np.array([0.5, 1.5, 95_000.5])
+    clips = cut_clips(SamplingConfig(), 95_001.0, times_F)
+    assert len(clips) < 50
+    assert {clip.indices for clip in clips[1:]} == {(0, 1), (1,), (2,)}
+
+
+def test_a_slide_show_is_covered_by_the_slide_on_screen() -> None:
+    times_F = np.array([0.0, 30.0])
+    clips = cut_clips(SamplingConfig(), 60.0, times_F)
+    assert [clip.indices for clip in clips if clip.span.start_s == 20.0] == [(0,)]
+    assert max(clip.span.end_s for clip in clips[1:]) == 60.0
 
 
 def test_a_video_without_frames_has_no_clips():

@@ -12,6 +12,8 @@ from kinoscope.types import Float64, Span
 
 Policy = Literal["exact", "keyframe"]
 WHOLE = "whole"
+_LEAST_TAIL_S = 0.05  # a shorter rest of the video belongs to the window before it
+_LONGEST_HOLD_S = 60.0
 _NUMBER = r"[0-9]+(?:\.[0-9]+)?(?:e[+-][0-9]+)?"
 _COUNT = "[0-9]{1,9}"
 _WINDOW = f"{_NUMBER}s/{_NUMBER}s"
@@ -127,7 +129,8 @@ def cut_clips(config: SamplingConfig, duration_s: float, times_F: Float64) -> tu
         duration_s: where the video ends, in seconds.
         times_F: presentation times of the sampled frames, ascending, at least one.
 
-    A window that holds no frame borrows the one on screen when it starts (a slide show).
+    A window that holds no frame borrows the one on screen when it starts (a slide show), unless
+    that has been there for over a minute: a jump of the clock must not make a day of clips.
     """
     if not len(times_F):
         raise UsageError("no frames to cut into clips")
@@ -136,6 +139,7 @@ def cut_clips(config: SamplingConfig, duration_s: float, times_F: Float64) -> tu
         Clip(span, window.scale, _frames_in(span, times_F))
         for window in config.windows
         for span in window_spans(window, duration_s)
+        if _is_fresh(span, times_F)
     )
     return (whole, *windows)
 
@@ -150,9 +154,16 @@ def window_spans(window: Window, duration_s: float) -> list[Span]:
     last_start_s = duration_s - window.length_s
     count = math.floor(last_start_s / window.stride_s + 1e-9) + 1
     starts = [i * window.stride_s for i in range(count)]
-    if last_start_s - starts[-1] > 1e-6:
+    if last_start_s - starts[-1] > _LEAST_TAIL_S:
         starts.append(last_start_s)
-    return [Span(start_s, min(start_s + window.length_s, duration_s)) for start_s in starts]
+    ends = [*(start_s + window.length_s for start_s in starts[:-1]), duration_s]
+    return [Span(start_s, end_s) for start_s, end_s in zip(starts, ends, strict=True)]
+
+
+def _is_fresh(span: Span, times_F: Float64) -> bool:
+    """Whether the last frame before the window's end is in it, or not long before it."""
+    before = int(times_F.searchsorted(span.end_s, side="left")) - 1
+    return before < 0 or span.start_s - float(times_F[before]) <= _LONGEST_HOLD_S
 
 
 def _frames_in(span: Span, times_F: Float64) -> tuple[int, ...]:
