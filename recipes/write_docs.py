@@ -88,12 +88,16 @@ FIGURES = (
     ("R@5 by chance", "concepts_samples", "chance_r5", "%"),
     ("Indexing a 10-minute 720p film, `exact`", "index_speed", "realtime_factor", "x real time"),
     ("the same, `keyframe`", "index_speed", "keyframe_realtime_factor", "x real time"),
+    ("Share of processor time: decode", "index_speed", "decode_share", "%"),
+    ("vision", "index_speed", "vision_share", "%"),
+    ("write", "index_speed", "write_share", "%"),
     ("Memory while indexing a 2-hour film", "index_speed", "two_hour_peak_rss_mb", "MB"),
     ("Query, 100 000 clips, p50", "query_speed", "p50_ms_100k", "ms"),
     ("Query, 100 000 clips, p95", "query_speed", "p95_ms_100k", "ms"),
     ("Recall@10 of scan and rerank against exact", "query_speed", "recall_at_10", "%"),
     ("Query, 1 000 000 clips, p50", "query_speed", "p50_ms_1m", "ms"),
-    ("Runs killed at a random moment", "crash", "kills", ""),
+    ("Index runs killed at a random moment", "crash", "kills", ""),
+    ("and inside a commit, by aim", "crash", "kills_aimed", ""),
     ("rows lost after them", "crash", "rows_lost", ""),
     ("rows that differ from an undisturbed run", "crash", "rows_differing", ""),
     ("Hostile files", "hostile", "files", ""),
@@ -102,6 +106,7 @@ FIGURES = (
     ("Shown frames that are another's, after random damage", "damage", "reader_another", "%"),
     ("the same, a plain loop over PyAV", "damage", "plain_another", "%"),
     ("`kinoscope --help`", "startup", "help_s", "s"),
+    ("`import kinoscope`, which loads no PyTorch", "startup", "import_s", "s"),
 )
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -139,6 +140,10 @@ def test_filters_narrow_the_answer(run, ready, video_folder) -> None:
         (["search", "a dog", "-k", "-3"], 2, "k -3"),
         (["search", "a dog", "--since", "yesterday"], 2, "--since 'yesterday'"),
         (["search", "a dog", "--since", "nand"], 2, "--since 'nand'"),
+        (["search", "a dog", "--since", "-7d"], 2, "--since '-7d'"),
+        (["search", "a dog", "--folder", "x" * 5000], 2, "too long"),
+        (["index", "x" * 5000], 2, "too long"),
+        (["index", "~nosuchuser/x"], 2, "~nosuchuser"),
         (["search", "a dog", "--min-duration", "nan"], 2, "min_duration_s nan"),
         (["search", "a dog", "--folder", "does/not/exist"], 2, "does/not/exist"),
         (["remove", "does/not/exist.mp4"], 2, "not in the index"),
@@ -178,8 +183,6 @@ def test_a_mistyped_folder_makes_no_index(run, tmp_path) -> None:
 
 
 def test_a_newer_index_is_refused_with_a_remedy(run, ready, tmp_path) -> None:
-    import shutil
-
     newer = shutil.copytree(ready, tmp_path / "newer")
     manifest = json.loads((newer / "kinoscope.json").read_text())
     (newer / "kinoscope.json").write_text(json.dumps(manifest | {"format": 99}))
@@ -191,8 +194,6 @@ def test_a_newer_index_is_refused_with_a_remedy(run, ready, tmp_path) -> None:
 def test_a_broken_file_is_quarantined_and_the_others_are_indexed(
     run, video_folder, tmp_path
 ) -> None:
-    import shutil
-
     folder = shutil.copytree(video_folder, tmp_path / "videos")
     (folder / "broken.MP4").write_bytes(b"this is no video")
     code, out, err = run("index", folder, "--index", tmp_path / "i")
@@ -201,13 +202,15 @@ def test_a_broken_file_is_quarantined_and_the_others_are_indexed(
     assert "3 indexed" in out
     facts = json.loads(run("info", "--json", "--index", tmp_path / "i")[1])
     assert (facts["videos"], facts["quarantined"]) == (3, 1)
+    (failed,) = facts["quarantine"]
+    assert failed["path"].endswith("broken.MP4")
+    assert (failed["fault"], failed["tries"]) == ("not_media", 1)
+    assert "broken.MP4 is not a video" in run("info", "--index", tmp_path / "i")[1]
     assert run("index", "--index", tmp_path / "i")[0] == 0, "known failures are not failures again"
     assert run("index", "--retry", "--index", tmp_path / "i")[0] == 7
 
 
 def test_remove_forgets_the_video_and_keeps_the_file(run, video_folder, tmp_path) -> None:
-    import shutil
-
     folder = shutil.copytree(video_folder, tmp_path / "videos")
     run("index", folder, "--index", tmp_path / "i")
     assert run("remove", folder / "long.mp4", "--index", tmp_path / "i")[0] == 0
@@ -215,6 +218,37 @@ def test_remove_forgets_the_video_and_keeps_the_file(run, video_folder, tmp_path
     _, out, _ = run("search", "x", "-k", 50, "--json", "--index", tmp_path / "i")
     assert "long.mp4" not in out
     assert "short.mp4" in out
+
+
+def test_a_watched_folder_without_videos_can_be_removed(run, tmp_path) -> None:
+    (tmp_path / "empty").mkdir()
+    run("index", tmp_path / "empty", "--index", tmp_path / "i")
+    assert run("remove", tmp_path / "empty", "--index", tmp_path / "i")[0] == 0
+    assert json.loads(run("info", "--json", "--index", tmp_path / "i")[1])["sources"] == []
+
+
+@pytest.mark.parametrize("change", [{"model": "mini"}, {"dimension": 999}, {"weights": "other"}])
+def test_an_index_of_another_embedder_is_a_mismatch_that_prints_both(
+    run, ready, tmp_path, change
+) -> None:
+    foreign = shutil.copytree(ready, tmp_path / "foreign")
+    manifest = json.loads((foreign / "kinoscope.json").read_text())
+    manifest["spec"] |= change
+    (foreign / "kinoscope.json").write_text(json.dumps(manifest))
+    for command in (["search", "x"], ["index"], ["doctor"]):
+        code, _, err = run(*command, "--index", foreign)
+        if command != ["doctor"] or "weights" not in change:
+            assert code == 5, err
+            assert f"! {next(iter(change))}" in err
+
+
+def test_old_dates_reach_everything_and_closed_input_is_named(run, ready, monkeypatch) -> None:
+    recent = run("search", "x", "--since", "1960-01-01", "--videos", "--json", "--index", ready)[1]
+    assert len(recent.splitlines()) == 3
+    monkeypatch.setattr(sys, "stdin", None)
+    code, _, err = run("search", "-", "--index", ready)
+    assert code == 2
+    assert "stdin, which is closed" in err
 
 
 def test_info_and_doctor_speak_of_the_index(run, ready) -> None:

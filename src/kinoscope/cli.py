@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import re
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Sized
@@ -34,20 +35,24 @@ IndexFolder = Annotated[
         "--index", metavar="DIR", help="Index folder; default $KINOSCOPE_INDEX or your data folder."
     ),
 ]
+_QUARANTINE = ("path", "fault", "message", "changed_at", "tries")
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object a line on stdout.")]
 
 
 def main() -> None:
     """Runs the command line; a user's error is one sentence on stderr and an exit code by kind."""
-    for stream in (sys.stdout, sys.stderr):  # a file's name need not be Unicode
+    for stream in (sys.stdin, sys.stdout, sys.stderr):  # names and input need not be Unicode
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="surrogateescape")
     warnings.showwarning = lambda message, *_where: _say(f"kinoscope: {message}")
     try:
         app()
     except KinoscopeError as error:
-        print(f"kinoscope: {error}", file=sys.stderr)
+        _say(f"kinoscope: {error}")
         sys.exit(error.exit_code)
+    except OSError as error:  # a name too long, a folder without permission, a deleted current one
+        _say(f"kinoscope: {error.filename or 'input or output'}: {error.strerror or error}")
+        sys.exit(UsageError.exit_code)
 
 
 @app.command()
@@ -110,6 +115,7 @@ def index_(
     library = Index.open(folder, embedder, create=bool(sources))
     with _progress_bar() as show:
         report = library.add(*(sources or ()), options=options, progress=show)
+    _say(f"sampling: {library.spec.sampling}")
     _print_report(report, as_json)
     if report.failures or report.problems:
         raise SomeFilesFailed(
@@ -169,12 +175,17 @@ def info(index: IndexFolder = None, as_json: AsJson = False) -> None:
     """Show what an index holds."""
     from kinoscope.index.library import Index
 
-    facts = Index.open(_index_folder(index)).describe()
+    library = Index.open(_index_folder(index))
+    facts = library.describe()
+    failed = [{name: getattr(row, name) for name in _QUARANTINE} for row in library.quarantine()]
     if as_json:
-        _out(json.dumps(facts))
+        _out(json.dumps({**facts, "quarantine": failed}))
         return
     for name, value in facts.items():
         _out(f"{name:>16}  {value}")
+    for row in failed:
+        when = datetime.fromtimestamp(row["changed_at"]).strftime("%Y-%m-%d %H:%M")
+        _out(f"{row['fault']:>16}  {when}  {row['message']}")
 
 
 @app.command()
@@ -192,8 +203,6 @@ def remove(
 
     count = Index.open(_index_folder(index)).remove(*paths)
     _say(f"forgot {count} files")
-    if not count:
-        raise UsageError(f"{', '.join(map(str, paths))}: not in the index; see `kinoscope info`")
 
 
 @app.command()
@@ -223,7 +232,7 @@ def doctor(index: IndexFolder = None, as_json: AsJson = False) -> None:
 
 def _require_present(paths: list[Path]) -> None:
     for path in paths:
-        if not path.expanduser().exists():
+        if not path.exists():
             raise UsageError(f"{path}: no such file or folder")
 
 
@@ -293,17 +302,19 @@ def _queries(argument: str) -> Iterator[str]:
     if argument != "-":
         yield argument
         return
+    if sys.stdin is None:
+        raise UsageError("no input: `-` reads queries from stdin, which is closed")
     yield from (line.strip() for line in sys.stdin if line.strip())
 
 
 def _parse_since(text: str | None) -> float | None:
-    """`7d` or an ISO date (local time) -> unix seconds."""
+    """`7d` or an ISO date (local time) -> unix seconds, at least 0."""
     if text is None:
         return None
     try:
-        if text.endswith("d"):
-            return (datetime.now(UTC) - timedelta(days=float(text[:-1]))).timestamp()
-        return datetime.fromisoformat(text).timestamp()
+        if re.fullmatch(r"\d+(\.\d+)?d", text):
+            return max(0.0, (datetime.now(UTC) - timedelta(days=float(text[:-1]))).timestamp())
+        return max(0.0, datetime.fromisoformat(text).timestamp())
     except (ValueError, OverflowError):
         raise UsageError(
             f"--since {text!r}: write a date like 2026-01-31, or days like 7d"
@@ -333,7 +344,10 @@ def _print_hits(query: str, hits: "list[Hit]", as_json: bool, *, titled: bool) -
 
 def _short(path: Path) -> Path:
     """Relative to the current folder where it lies below."""
-    here = Path.cwd()
+    try:
+        here = Path.cwd()
+    except FileNotFoundError:  # it was deleted
+        return path
     return path.relative_to(here) if path.is_relative_to(here) else path
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from kinoscope.embedder import Embedder
-from kinoscope.errors import IndexFault, UsageError
+from kinoscope.errors import IndexFault, SpecMismatch, UsageError
 from kinoscope.index import library
 from kinoscope.index.library import Index
 from kinoscope.sampling import SamplingConfig, Window
@@ -44,7 +44,8 @@ def test_remove_forgets_files_folders_and_what_was_watched(tmp_path) -> None:
     assert index.remove("/films/") == 3
     assert index.files() == []
     assert index.store.sources() == (Path("/films2"),)
-    assert index.remove("/films") == 0
+    with pytest.raises(UsageError, match="/films: not in the index"):
+        index.remove("/films")
 
 
 def test_describe_counts_videos_once_and_quarantined_files_apart(tmp_path) -> None:
@@ -89,7 +90,7 @@ def test_an_index_asks_for_the_embedder_that_made_it(tmp_path, monkeypatch, samp
 def test_a_sampling_of_another_version_is_named(tmp_path, text) -> None:
     other = EmbedderSpec(**{**vars(spec()), "sampling": text})
     index = Index.create(tmp_path / "index", other)
-    with pytest.raises(UsageError, match="is not one that this version knows"):
+    with pytest.raises(SpecMismatch, match="is not one that this version knows"):
         _ = index.embedder
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kinoscope.embedder import Embedder
+from kinoscope.errors import UsageError
 from kinoscope.index.derived import Derived, open_derived, stamp_of
 from kinoscope.index.manifest import MANIFEST
 from kinoscope.index.rows import FileRow, folder_prefix
@@ -47,7 +48,7 @@ class Index:
 
         Raises `IndexFault` if the folder is no index of this or an earlier format.
         """
-        folder = Path(folder).expanduser()
+        folder = _expanded(folder)
         if create and not is_index(folder):
             embedder = embedder or Embedder.load()
             return cls(Store.create(folder, embedder.spec), embedder)
@@ -62,11 +63,7 @@ class Index:
     def embedder(self) -> Embedder:
         """Turns queries into vectors; loaded on first use."""
         if self._embedder is None:
-            self._embedder = Embedder.load(
-                self.spec.model,
-                sampling=SamplingConfig.parse(self.spec.sampling),
-                truncate_dim=self.spec.dimension,
-            )
+            self._embedder = _embedder_of(self.spec)
         return self._embedder
 
     def derived(self) -> Derived:
@@ -95,7 +92,7 @@ class Index:
         """
         from kinoscope.index.build import update
 
-        paths = [Path(source).expanduser() for source in sources]
+        paths = [_expanded(source) for source in sources]
         return update(self.store, paths, self.embedder, options=options, progress=progress)
 
     def files(self) -> list[FileRow]:
@@ -105,17 +102,22 @@ class Index:
     def remove(self, *paths: str | Path) -> int:
         """Forgets files, and all files below folders, and no longer watches either.
 
-        The files themselves stay. Returns how many were in the index.
+        The files themselves stay, and one in a folder that is still watched comes back with the
+        next `add`. Returns how many were in the index; `UsageError` if nothing had that name.
         """
-        tops = {absolute(Path(path).expanduser()) for path in paths}
+        tops = {absolute(_expanded(path)) for path in paths}
         prefixes = tuple(map(folder_prefix, tops))
 
         def named(path: str) -> bool:
             return path in tops or path.startswith(prefixes)
 
         with self.store.writing():
-            self.store.remove_sources([s for s in self.store.sources() if named(str(s))])
-            return self.store.remove([row.path for row in self.store.files() if named(row.path)])
+            sources = [source for source in self.store.sources() if named(str(source))]
+            files = [row.path for row in self.store.files() if named(row.path)]
+            if not sources and not files:
+                raise UsageError(f"{', '.join(sorted(tops))}: not in the index")
+            self.store.remove_sources(sources)
+            return self.store.remove(files)
 
     def describe(self) -> dict[str, object]:
         """Facts for a person: what is watched, what is indexed, how much room it takes."""
@@ -132,10 +134,35 @@ class Index:
             "files": len(rows),
             "videos": len(indexed),
             "quarantined": sum(row.state == "failed" for row in rows),
+            "damaged": sum(row.corrupt_packets > 0 or row.ends_early for row in indexed.values()),
+            "hdr": sum(row.hdr for row in indexed.values()),
             "clips": self.store.count_clips(),
             "hours": round(seconds / 3600, 2),
             "size_mb": round(sum(path.stat().st_size for path in inside) / 2**20, 3),
         }
+
+    def quarantine(self) -> list[FileRow]:
+        """Files that could not be read, with fault, message, time and number of tries."""
+        return [row for row in self.store.files() if row.state == "failed"]
+
+
+def _embedder_of(spec: EmbedderSpec) -> Embedder:
+    """The embedder that a spec describes; `SpecMismatch` if this version has none like it."""
+    try:
+        sampling = SamplingConfig.parse(spec.sampling)
+        return Embedder.load(spec.model, sampling=sampling, truncate_dim=spec.dimension)
+    except UsageError as error:
+        remedy = f"{error}; index again with this version"
+        Embedder.load().spec.require_equal(spec, remedy=remedy)
+        raise
+
+
+def _expanded(path: str | Path) -> Path:
+    """With `~` as the user's home; `UsageError` if there is no such user."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:
+        raise UsageError(f"{path}: {error}") from None
 
 
 def is_index(folder: Path) -> bool:
