@@ -1,11 +1,13 @@
 """The doctor measures; a check that cannot fail would be worse than none."""
 
+import lancedb
 import numpy as np
 import pytest
 
 from kinoscope import doctor
 from kinoscope.embedder import Embedder
 from kinoscope.types import Features
+from tests.made_index import made_index, random_clips
 
 
 @pytest.fixture(scope="module")
@@ -72,3 +74,19 @@ def test_damaged_weights_fail(monkeypatch) -> None:
     assert doctor.weights_intact().verdict == "ok"
     monkeypatch.setattr(weights, "verify", damaged)
     assert doctor.weights_intact().verdict == "fail"
+
+
+def test_lost_clips_fail_until_the_next_run_forgets_their_files(tmp_path) -> None:
+    index = made_index(tmp_path / "index", {"a": random_clips(2), "b": random_clips(2)})
+
+    def lost() -> doctor.Check:
+        checks = doctor.index_health(index.store, index.embedder)
+        return next(check for check in checks if check.name == "lost clips")
+
+    assert (lost().verdict, lost().value) == ("ok", 0)
+    lancedb.connect(index.store.folder).open_table("clips").delete("true")
+    assert (lost().verdict, lost().value) == ("fail", 2)
+    assert "index again" in lost().words
+    with index.store.writing():
+        pass
+    assert lost().verdict == "ok"

@@ -156,7 +156,7 @@ def _noise_frames(seconds: int) -> Iterator[np.ndarray]:
 
 
 def index_health(store: "Store", embedder: "Embedder") -> Iterator[Check]:
-    """Checks the index: same embedder, files still there, nothing half written, quarantine."""
+    """Checks the index: same embedder, files still there, quarantine, nothing half or lost."""
     try:
         embedder.spec.require_equal(store.spec, remedy="index again with this embedder")
         yield Check(
@@ -171,6 +171,7 @@ def index_health(store: "Store", embedder: "Embedder") -> Iterator[Check]:
     yield _count("quarantine", failed, "could not be read; `kinoscope index --retry` tries again")
     orphans = [str(n) for n in [store.count_orphans()] if n]
     yield _count("orphans", orphans, "clips of interrupted runs; the next index run drops them")
+    yield _lost_clips(store.count_lost())
 
 
 def _count(name: str, found: list[str], meaning: str) -> Check:
@@ -178,6 +179,13 @@ def _count(name: str, found: list[str], meaning: str) -> Check:
         return Check(name=name, verdict="ok", value=0, words="none")
     words = f"{meaning}; first: {found[0]}"
     return Check(name=name, verdict="limit", value=len(found), words=words)
+
+
+def _lost_clips(videos: int) -> Check:
+    if not videos:
+        return Check(name="lost clips", verdict="ok", value=0, words="none")
+    words = "videos without clips cannot be found; index again: they are decoded anew"
+    return Check(name="lost clips", verdict="fail", value=videos, words=words)
 
 
 def _whole(embedder: "Embedder", clip: Frames) -> Float32:

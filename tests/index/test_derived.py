@@ -14,7 +14,7 @@ from kinoscope.errors import IndexFault, UsageError
 from kinoscope.index import derived as derived_module
 from kinoscope.index.derived import library_mean, open_derived, stamp_of
 from kinoscope.index.store import Store
-from kinoscope.index.vectors import ExactSearcher, ScanSearcher
+from kinoscope.index.vectors import ExactSearcher, ScanSearcher, load_scan
 from tests.made_index import D, clips, failed, made_store, random_clips, random_units, row, spec
 
 
@@ -102,6 +102,7 @@ DAMAGES = {
     "names a list": ("names.json", lambda b: b"[]"),
     "names numbers": ("names.json", lambda b: b'{"paths": [1, 2], "scales": ["4s", "whole"]}'),
     "scan cut": ("scan.tv", lambda b: b[:-3]),
+    "scan one bit": ("scan.tv", lambda b: b[:-9] + bytes([b[-9] ^ 1]) + b[-8:]),
     "scan empty": ("scan.tv", lambda b: b""),
 }
 
@@ -120,6 +121,18 @@ def test_damaged_arrays_are_rebuilt_and_it_is_said(store, caplog, damage) -> Non
     caplog.clear()
     open_derived(store, exact_limit=0)
     assert not caplog.text, "mended on disk too"
+
+
+def test_codes_of_which_half_are_zeroed_are_rebuilt(tmp_path) -> None:
+    store = made_store(tmp_path / "index", {"a": random_clips(2000)})
+    open_derived(store, exact_limit=0)
+    path = store.folder / "derived" / stamp_of(store) / "scan.tv"
+    whole = path.read_bytes()
+    half = len(whole) // 2
+    path.write_bytes(whole[:half] + bytes(len(whole) - half))
+    load_scan(path, 2001, D)  # the library itself does not notice
+    open_derived(store, exact_limit=0)
+    assert path.read_bytes() == whole
 
 
 def test_a_missing_array_is_rebuilt(store) -> None:
@@ -167,6 +180,42 @@ def test_a_killed_build_is_swept_away_and_a_running_one_is_not(store) -> None:
     os.utime(killed, (long_ago, long_ago))
     open_derived(store)
     assert saved(store) == [".running", stamp_of(store)]
+
+
+def test_a_slow_reader_leaves_newer_states_alone_and_sweeps_all_others(store) -> None:
+    clips, files = store.versions()
+    head = stamp_of(store).rsplit("-", 2)[0]
+    newer = {f"{head}-{clips + 1}-{files}", f"{head}-{clips}-{files + 10}", f"{head}-{clips}-10000"}
+    others = {
+        f"{head}-{clips}-{files - 1}",
+        f"{head}-0-0",
+        f"1-{head[2:]}-99-99",
+        head.replace(store.id, "0" * 32) + "-99-99",
+        head.replace(store.spec.fingerprint, "0" * 16) + "-99-99",
+        f"{head}-x-99",
+        "foreign",
+    }
+    for name in newer | others:
+        (store.folder / "derived" / name).mkdir(parents=True)
+    open_derived(store)
+    assert set(saved(store)) == newer | {stamp_of(store)}
+
+
+def test_all_is_on_the_disk_before_it_is_published(store, monkeypatch) -> None:
+    synced, publish, fsync = set(), derived_module._publish, os.fsync
+
+    def recording(descriptor) -> None:
+        synced.add(os.fstat(descriptor).st_ino)
+        fsync(descriptor)
+
+    def checked(draft, folder) -> None:
+        assert {path.stat().st_ino for path in (draft, *draft.iterdir())} <= synced
+        publish(draft, folder)
+
+    monkeypatch.setattr(os, "fsync", recording)
+    monkeypatch.setattr(derived_module, "_publish", checked)
+    open_derived(store, exact_limit=0)
+    assert saved(store) == [stamp_of(store)]
 
 
 def test_readers_that_build_at_once_do_not_disturb_each_other(store) -> None:

@@ -1,5 +1,6 @@
 """Wrong manifests and unwilling disks: one clear sentence each, and the index as it was."""
 
+import errno
 import json
 import os
 import shutil
@@ -58,6 +59,14 @@ DAMAGED = {
         {**GOOD, "spec": {**vars(spec()), "dimension": "8"}}
     ).encode(),
     "something more": json.dumps({**GOOD, "plugin": "evil"}).encode(),
+    **{
+        f"dimension {wrong}": json.dumps(
+            {**GOOD, "spec": {**vars(spec()), "dimension": wrong}}
+        ).encode()
+        for wrong in (0, -8, 10**12, True, 8.0)
+    },
+    "id leads elsewhere": json.dumps({**GOOD, "id": "../../x"}).encode(),
+    "id is empty": json.dumps({**GOOD, "id": ""}).encode(),
     "id is a number": json.dumps({**GOOD, "id": 3}).encode(),
 }
 
@@ -69,7 +78,20 @@ def test_a_damaged_manifest_is_named_with_the_remedy(tmp_path, content) -> None:
         Store.open(tmp_path)
 
 
-@pytest.mark.parametrize("content", [b"", b"{}", b"[1]", b"[" * 100_000])
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"{}",
+        b"[1]",
+        b"[" * 100_000,
+        b'["/a\\u0000b"]',
+        b'["films"]',
+        b'[""]',
+        b'["/a", "../b"]',
+    ],
+    ids=range(8),
+)
 def test_damaged_sources_are_named_with_the_remedy(tmp_path, content) -> None:
     store = made_store(tmp_path / "index", {})
     (store.folder / "sources.json").write_bytes(content)
@@ -242,8 +264,10 @@ def test_a_limit_on_file_size_is_a_full_disk_too(tmp_path) -> None:
             r"no permission to use .* \(Permission denied\)",
         ),
         (RuntimeError("lance error: IO: No space (os error 28), /src/a.rs:1"), "disk is full"),
-        (OSError(5, "Input/output error"), "Input/output error"),
         (RuntimeError("lance error: bad magic, /src/a.rs:1"), r"\(lance error: bad magic\)"),
+        (ValueError("file is corrupt"), r"damaged \(file is corrupt\): delete the folder"),
+        (RuntimeError("Not found: clips.lance/data/1.lance"), "delete the folder"),
+        (RuntimeError("lance error: No such file (os error 2)"), "delete the folder"),
     ],
 )
 def test_each_kind_of_disk_error_has_its_sentence(tmp_path, error, words) -> None:
@@ -251,6 +275,27 @@ def test_each_kind_of_disk_error_has_its_sentence(tmp_path, error, words) -> Non
         raise error
     assert "\n" not in str(caught.value)
     assert str(tmp_path) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (OSError(errno.EIO, "Input/output error"), "Input/output error"),
+        (OSError(errno.EMFILE, "Too many open files"), "Too many open files"),
+        (OSError(errno.ENOMEM, "Cannot allocate memory"), "Cannot allocate memory"),
+        (OSError("without a number"), "without a number"),
+        (RuntimeError("lance error: IO: oops (os error 5), /src/a.rs:1"), "Input/output error"),
+        (RuntimeError("LanceError(IO): invalid input (os error 24)"), "Too many open files"),
+        (RuntimeError("Too many concurrent writers"), "Too many concurrent writers"),
+        (RuntimeError(), "RuntimeError"),
+    ],
+)
+def test_an_error_that_may_pass_costs_no_index(tmp_path, error, words) -> None:
+    wanted = pytest.raises(IndexFault, match=rf"\({words}\): try again")
+    with wanted as caught, manifest.disk_faults(tmp_path):
+        raise error
+    assert "delete" not in str(caught.value)
+    assert "damaged" not in str(caught.value)
 
 
 def test_vectors_come_back_after_moving_the_index_folder(tmp_path) -> None:

@@ -1,5 +1,6 @@
 """What search reads: vectors and columns of an index as mapped arrays, rebuilt when out of date."""
 
+import hashlib
 import json
 import logging
 import os
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-FORMAT = 1
+FORMAT = 2
 FOLDER = "derived"
 _NAMES = "names.json"
 _SCAN = "scan.tv"
@@ -171,7 +172,11 @@ def _load(folder: Path, reference_mean_D: Float32 | None, exact_limit: int) -> D
     if damage:
         raise ValueError(damage)
     rows, dimension = catalog.vectors_ND.shape
-    scan = load_scan(folder / _SCAN, rows, dimension) if rows > exact_limit else None
+    scan = None
+    if rows > exact_limit:
+        if _digest(folder / _SCAN) != names["scan_sha256"]:
+            raise ValueError(f"{_SCAN} is not what was written")
+        scan = load_scan(folder / _SCAN, rows, dimension)
     return _derived(folder.name, catalog, scan, reference_mean_D)
 
 
@@ -190,10 +195,14 @@ def _save(catalog: Catalog, scan: "TurboQuantIndex | None", folder: Path) -> Non
         for name in _ARRAYS:
             with _durable(draft / f"{name}.npy") as stream:
                 np.save(stream, getattr(catalog, name), allow_pickle=False)
-        with _durable(draft / _NAMES) as stream:
-            stream.write(json.dumps({"paths": catalog.paths, "scales": catalog.scales}).encode())
+        names = {"paths": catalog.paths, "scales": catalog.scales, "scan_sha256": ""}
         if scan:
             scan.write(str(draft / _SCAN))
+            _sync(draft / _SCAN)
+            names["scan_sha256"] = _digest(draft / _SCAN)
+        with _durable(draft / _NAMES) as stream:
+            stream.write(json.dumps(names).encode())
+        _sync_folder(draft)
         _publish(draft, folder)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
@@ -207,6 +216,28 @@ def _durable(path: Path) -> Iterator[BinaryIO]:
         yield stream
         stream.flush()
         os.fsync(stream.fileno())
+
+
+def _sync(path: Path) -> None:
+    """Waits until a file that another library wrote is on the disk."""
+    with path.open("rb+") as stream:
+        os.fsync(stream.fileno())
+
+
+def _sync_folder(folder: Path) -> None:
+    """Waits until the names inside a folder are on the disk; Windows opens no folders."""
+    if os.name == "posix":
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _digest(path: Path) -> str:
+    """SHA-256: damaged codes would load, and rank wrongly without a word."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _publish(draft: Path, folder: Path) -> None:
@@ -227,5 +258,13 @@ def _sweep(current: Path) -> None:
         draft = entry.name.startswith(".")
         if draft and time.time() - entry.stat().st_mtime < _ABANDONED_S:
             continue  # another process may be writing it
-        if entry != current:
+        if draft or (entry != current and not _is_newer(entry.name, current.name)):
             shutil.rmtree(entry, ignore_errors=True)
+
+
+def _is_newer(stamp: str, current: str) -> bool:
+    """Whether a state of the same index has a later version: a slow reader must leave it alone."""
+    (index, *versions), (same, *limits) = stamp.rsplit("-", 2), current.rsplit("-", 2)
+    if index != same or not all(map(str.isdecimal, versions)):
+        return False
+    return any(int(a) > int(b) for a, b in zip(versions, limits, strict=True))

@@ -25,6 +25,13 @@ WRITER = "writer.pid"
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _FORBIDDEN = (errno.EROFS, errno.EACCES, errno.EPERM)
+# what LanceDB, and `store`, say of files that are cut, overwritten or gone; all else may pass
+_CORRUPTION = re.compile(
+    r"corrupt|magic|not found|invalid (range|input|wire)|too small|fill whole buffer"
+    r"|(failed to|can't) decode|other columns",
+    re.IGNORECASE,
+)
+_LARGEST_DIMENSION = 2**16
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,10 +59,19 @@ def _explain(folder: Path, error: OSError | RuntimeError | ValueError) -> str:
         return f"disk is full at {folder}: free space and run the same command again"
     if code in _FORBIDDEN:
         return f"no permission to use {folder} ({os.strerror(code)}): check its owner and mount"
-    if isinstance(error, OSError):
-        return f"cannot use {folder} ({error.strerror or error}): check the path and the disk"
-    reason = str(error).splitlines()[0].split(", /")[0]  # without the place in LanceDB's source
-    return f"index at {folder} is damaged ({reason}): delete the folder and index again"
+    reason = _reason(error)
+    gone = code == errno.ENOENT  # one file of a table, if LanceDB misses it
+    if not isinstance(error, OSError) and (gone or (not code and _CORRUPTION.search(reason))):
+        return f"index at {folder} is damaged ({reason}): delete the folder and index again"
+    if found:
+        reason = os.strerror(int(found.group(1)))
+    return f"cannot use {folder} ({reason}): try again, then check the path and the disk"
+
+
+def _reason(error: OSError | RuntimeError | ValueError) -> str:
+    """One line, without the place in LanceDB's source."""
+    words = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return words.splitlines()[0].split(", /")[0]
 
 
 def write_json(path: Path, value: object) -> None:
@@ -114,12 +130,20 @@ def _checked(path: Path, values: object) -> Manifest:
             "upgrade kinoscope"
         )
     foreign = set(values) ^ {"format", "id", "spec"}
-    if foreign or values["format"] < 1 or not isinstance(values["id"], str):
+    if foreign or values["format"] < 1 or not _is_id(values["id"]):
         raise IndexFault(_damaged(path, f"unexpected or missing {sorted(foreign) or 'values'}"))
     try:
-        return Manifest(id=values["id"], spec=EmbedderSpec.from_dict(values["spec"]))
+        spec = EmbedderSpec.from_dict(values["spec"])
     except UsageError as error:
         raise IndexFault(_damaged(path, str(error))) from None
+    if not 1 <= spec.dimension <= _LARGEST_DIMENSION:
+        raise IndexFault(_damaged(path, f"dimension {spec.dimension}"))
+    return Manifest(id=values["id"], spec=spec)
+
+
+def _is_id(value: object) -> bool:
+    """The id becomes part of a folder's name, so that `../x` must not pass."""
+    return isinstance(value, str) and re.fullmatch("[0-9a-z]{1,64}", value) is not None
 
 
 def read_sources(folder: Path) -> tuple[Path, ...]:
@@ -133,9 +157,13 @@ def read_sources(folder: Path) -> tuple[Path, ...]:
         raise IndexFault(_explain(folder, error)) from error
     except (ValueError, RecursionError):
         values = None
-    if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
+    if not isinstance(values, list) or not all(map(_is_source, values)):
         raise IndexFault(f"{path} is damaged: delete it and name the folders to index again")
     return tuple(Path(value) for value in values)
+
+
+def _is_source(value: object) -> bool:
+    return isinstance(value, str) and "\0" not in value and Path(value).is_absolute()
 
 
 def write_sources(folder: Path, sources: Sequence[Path]) -> None:

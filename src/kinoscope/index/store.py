@@ -1,6 +1,7 @@
 """The truth of an index: LanceDB tables `clips` and `files`, written so that no kill loses rows."""
 
 import errno
+import logging
 import os
 import shutil
 from collections.abc import Collection, Iterator, Sequence
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from filelock import BaseFileLock
     from lancedb.table import Table
+
+log = logging.getLogger(__name__)
 
 # LanceDB keeps superseded data this long, so that a reader in the middle of a load finds its files
 KEEP_OLD_VERSIONS = timedelta(hours=1)
@@ -102,12 +105,14 @@ class Store:
     def writing(self) -> Iterator[None]:
         """Holds the writer's lock over several changes; each change alone takes it by itself.
 
-        Drops on entry what a killed run left. Raises `IndexFault` if another process writes.
+        Drops on entry what a killed run left, and forgets files whose clips are lost.
+        Raises `IndexFault` if another process writes.
         """
         with manifest.locked(self.folder, self._lock):
             if self._lock.lock_counter > 1:
                 yield
                 return
+            self._forget_lost()
             self.drop_orphans()
             try:
                 yield
@@ -159,6 +164,10 @@ class Store:
         """How many videos have clips but no indexed file; the next run drops them."""
         return len(self._orphans())
 
+    def count_lost(self) -> int:
+        """How many videos of indexed files have no clips; the next run decodes them again."""
+        return len(self._lost())
+
     def compact(self) -> None:
         """Joins small pieces and frees superseded data older than `KEEP_OLD_VERSIONS`."""
         with self.writing(), disk_faults(self.folder):
@@ -168,6 +177,22 @@ class Store:
     def _orphans(self) -> set[Any]:
         indexed = self._column("files", "video_id", "state = 'indexed'")
         return self._column("clips", "video_id") - indexed
+
+    def _lost(self) -> set[Any]:
+        """Damage, or a table restored from a backup: no order of writes leaves such videos."""
+        indexed = self._column("files", "video_id", "state = 'indexed'")
+        lost = indexed - self._column("clips", "video_id")
+        if lost:  # without those that a writer removed between the two looks
+            lost &= self._column("files", "video_id", "state = 'indexed'")
+        return lost
+
+    def _forget_lost(self) -> None:
+        """Deletes file rows without clips in one step: the next scan finds new files there."""
+        if lost := self._lost():
+            log.warning("%s has lost the clips of %d videos: index again", self.folder, len(lost))
+            with disk_faults(self.folder):
+                condition = f"state = 'indexed' AND {_any_of('video_id', lost)}"
+                self._table("files").delete(condition)
 
     def _load_known(self) -> dict[str, set[object]]:
         """Groups present in each table; kept up to date while the lock is held."""
