@@ -21,7 +21,7 @@ from kinoscope.index.store import Store
 from kinoscope.samples import write_video
 from kinoscope.types import Float32, UInt8
 
-KILLS = 10
+KILLS, KILLS_AIMED = 10, 5
 SEED = 4
 FILMS = 26
 VECTOR_TOLERANCE = 1e-5
@@ -40,10 +40,11 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="kinoscope-") as folder:
         library = Path(folder) / "videos"
         files = make_library(library, films=FILMS)
-        outcome = disturb(library, Path(folder), _this_recipe, kills=KILLS, seed=SEED)
+        outcome = disturb(library, Path(folder), _this_recipe, (KILLS, KILLS_AIMED), SEED)
     metrics = {
         "files": Metric(value=files, n=1),
-        "kills": Metric(value=outcome.kills, n=1),
+        "kills": Metric(value=outcome.kills - outcome.kills_aimed, n=1),
+        "kills_aimed": Metric(value=outcome.kills_aimed, n=1),
         "kills_inside_a_commit": Metric(value=outcome.kills_inside_a_commit, n=outcome.kills),
         "rows_lost": Metric(value=outcome.rows_lost, n=outcome.rows_compared),
         "rows_differing": Metric(value=outcome.rows_differing, n=outcome.rows_compared),
@@ -144,9 +145,13 @@ _NOTHING = Tables({}, {})
 
 @dataclass
 class Outcome:
-    """What came of it all; a row is a clip or a file, counted at each comparison."""
+    """What came of it all; a row is a clip or a file, counted at each comparison.
+
+    `kills` are all, `kills_aimed` those of them that waited for a write.
+    """
 
     kills: int = 0
+    kills_aimed: int = 0
     kills_inside_a_commit: int = 0
     rows_compared: int = 0
     rows_lost: int = 0
@@ -171,37 +176,43 @@ class Outcome:
         self.kills_inside_a_commit += orphans > 0
 
 
-def disturb(library: Path, work: Path, command: Command, *, kills: int, seed: int) -> Outcome:
+def disturb(
+    library: Path, work: Path, command: Command, kills: tuple[int, int], seed: int
+) -> Outcome:
     """Indexes in peace once, then again and again with kills, until there were so many.
 
-    Moments are uniform over the length of the undisturbed run; every second kill then waits for
-    the next clips to be written, and strikes before their file is. A run that ends before its
-    kill is compared with the undisturbed one, and a new index begins.
+    First come kills at random moments, uniform over the length of the undisturbed run, then aimed
+    ones: from such a moment on they wait for the next clips to be written, and strike before their
+    file is. A run that ends before its kill is compared with the undisturbed one, and the same
+    moment is then tried on a new index; one that comes too late even there is drawn again.
     """
     outcome, moments = Outcome(), random.Random(seed)
     undisturbed = _run(command(library, work / "undisturbed"))
     outcome.undisturbed_s = round(undisturbed.spent_s, 3)
     truth = read_tables(work / "undisturbed")
-    number = 0
-    while outcome.kills < kills:
-        index, seen, killed = work / f"index-{number}", _NOTHING, True
-        while killed:
-            kill = None
-            if outcome.kills < kills:
-                aim = index if outcome.kills % 2 else None
-                kill = Kill(after_s=moments.uniform(0, outcome.undisturbed_s), aim=aim)
-            run = _run(command(library, index), kill)
-            killed = run.workers_left is not None
-            tables = read_tables(index)
-            outcome.compare(tables, seen if killed else truth, truth)
-            if killed:
-                outcome.count(run, index)
-                seen = tables
-        number += 1
+    at_random, aimed = kills
+    number, moment_s, seen = 0, None, _NOTHING
+    while outcome.kills < at_random + aimed:
+        index = work / f"index-{number}"
+        if moment_s is None:
+            moment_s = moments.uniform(0, outcome.undisturbed_s)
+        is_aimed = outcome.kills >= at_random
+        run = _run(command(library, index), Kill(moment_s, index if is_aimed else None))
+        killed, was_new = run.workers_left is not None, seen is _NOTHING
+        tables = read_tables(index)
+        outcome.compare(tables, seen if killed else truth, truth)
+        if killed:
+            outcome.count(run, index)
+            outcome.kills_aimed += is_aimed
+        number += not killed
+        seen = tables if killed else _NOTHING
+        moment_s = None if killed or was_new else moment_s
+    _run(command(library, index))
+    outcome.compare(read_tables(index), truth, truth)
     return outcome
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Kill:
     """When to kill: after so many seconds, or with `aim` at the next write of that index."""
 

@@ -97,7 +97,7 @@ FIGURES = (
     ("Recall@10 of scan and rerank against exact", "query_speed", "recall_at_10", "%"),
     ("Query, 1 000 000 clips, p50", "query_speed", "p50_ms_1m", "ms"),
     ("Index runs killed at a random moment", "crash", "kills", ""),
-    ("and inside a commit, by aim", "crash", "kills_aimed", ""),
+    ("and at a moment aimed at a commit", "crash", "kills_aimed", ""),
     ("rows lost after them", "crash", "rows_lost", ""),
     ("rows that differ from an undisturbed run", "crash", "rows_differing", ""),
     ("Hostile files", "hostile", "files", ""),

@@ -4,6 +4,7 @@ import os
 import signal
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -88,6 +89,15 @@ def slow(request):
         yield item
 
 
+def undeclared(request):
+    """Two seconds of work for 20 s of film whose container declares no duration."""
+    opened, *items = made(request, seconds=20.0)
+    yield replace(opened, declared_duration_s=None)
+    for item in items:
+        time.sleep(0.1)
+        yield item
+
+
 def chatter(request):
     """A codec that prints to stdout, where the messages go."""
     print("[codec] deprecated pixel format", flush=True)
@@ -150,7 +160,7 @@ def modules(request):
 BY_NAME = {
     f.__name__: f
     for f in (
-        *(segfault, raises, hang, trickle, slow, chatter, bomb),
+        *(segfault, raises, hang, trickle, slow, undeclared, chatter, bomb),
         *(vanish, change, torn, garbage, endless, modules),
     )
 }

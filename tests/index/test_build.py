@@ -80,12 +80,14 @@ def test_pieces_are_joined_after_many_commits(store, videos, monkeypatch):
 # --- the folder changes
 
 
-def test_moved_copied_and_touched_files_are_not_decoded(store, videos):
+@pytest.mark.parametrize("slice_files", [1, 256])
+def test_moved_copied_and_touched_files_are_not_decoded(store, videos, slice_files, monkeypatch):
     run(store, videos)
     before = contents(store)
     (videos / "a.mp4").rename(videos / "sub" / "moved.mkv")
     shutil.copy(videos / "b.mp4", videos / "copy.mp4")
     touch(videos / "sub" / "c.mp4")
+    monkeypatch.setattr(build, "SLICE_FILES", slice_files)
     with no_decoding():
         report = run(store, videos)
     assert changes(report) == {"moved": 1, "copied": 1, "refreshed": 1, "unchanged": 1}
@@ -104,6 +106,62 @@ def test_a_whole_folder_that_is_renamed_keeps_its_vectors(store, videos):
         report = run(store, videos.with_name("films"))
     assert changes(report) == {"copied": 3}  # the old folder might be a disk that is away
     assert contents(store) == before
+
+
+def test_files_that_change_places_in_two_slices_are_not_decoded(store, videos, monkeypatch):
+    monkeypatch.setattr(build, "SLICE_FILES", 1)
+    run(store, videos)
+    before = contents(store)
+    for old, new in (("a", "x"), ("b", "a"), ("x", "b")):
+        (videos / f"{old}.mp4").rename(videos / f"{new}.mp4")
+        touch(videos / f"{new}.mp4")
+    with no_decoding():
+        assert changes(run(store, videos)) == {"copied": 2, "unchanged": 1}
+    assert contents(store) == before
+
+
+def test_a_large_library_comes_in_slices_with_the_same_result(store, videos, tmp_path, monkeypatch):
+    shutil.copy2(videos / "a.mp4", videos / "sub" / "z.mp4")
+    (videos / "text.mp4").write_text("not a film")
+    whole = Store.create(tmp_path / "whole", store.spec)
+    assert changes(run(whole, videos)) == {"indexed": 3, "duplicates": 1, "quarantined": 1}
+    monkeypatch.setattr(build, "SLICE_FILES", 1)
+    monkeypatch.setattr("kinoscope.index.progress.TELL_EVERY_S", 0.0)
+    told, seen = [], []
+
+    def tell(progress):
+        told.append(progress)
+        seen.append(len(store.files()))
+
+    report = update(store, [videos], embedder(), progress=tell)
+    assert changes(report) == {"indexed": 3, "copied": 1, "quarantined": 1}
+    assert (contents(store), table(store, videos)) == (contents(whole), table(whole, videos))
+    assert [p.stage for p in told[::-1]].index("identify") < seen[::-1].index(0)
+    for stage in ("identify", "decode"):
+        steps = [p.files_done for p in told if p.stage == stage]
+        assert steps == sorted(steps)
+    assert all(p.files_done <= p.files_total for p in told)
+
+
+def test_the_real_path_of_a_file_stays_when_a_link_to_its_folder_is_watched(store, videos):
+    run(store, videos)
+    link = videos.parent / "a link"
+    link.symlink_to(videos)
+    assert changes(run(store, link))["copied"] == 3
+    run(store)
+    assert set(table(store, videos)) == {"a.mp4", "b.mp4", "sub/c.mp4"}
+
+
+def test_a_linked_file_whose_disk_is_away_keeps_its_row(store, videos, films):
+    disk = videos.parent / "disk"
+    disk.mkdir()
+    shutil.copy2(films[3], disk / "far.mp4")
+    (videos / "near.mp4").symlink_to(disk / "far.mp4")
+    run(store, videos)
+    disk.rename(disk.with_name("away"))
+    assert changes(run(store)) == {"kept": 1, "unchanged": 3}
+    (videos / "near.mp4").unlink()
+    assert changes(run(store)) == {"removed": 1, "unchanged": 3}
 
 
 def test_a_changed_file_is_decoded_again_and_its_old_clips_go(store, videos, films):

@@ -4,14 +4,16 @@ import os
 import shutil
 import signal
 import threading
+import time
 from pathlib import Path
 
 import pytest
 
 from kinoscope.errors import IndexFault, MediaError, SpecMismatch, UsageError
-from kinoscope.index import build
+from kinoscope.index import scan
 from kinoscope.index.build import BuildOptions, update
 from kinoscope.index.decoding import WorkerLimits
+from kinoscope.index.scan import ReadLimits
 from kinoscope.index.store import Store
 from tests.index.building import changes, contents, misbehave, run, table, workers_alive
 from tests.index.pixels import Pixels, embedder
@@ -81,15 +83,15 @@ def test_when_one_of_two_copies_vanishes_the_other_is_decoded(store, videos, fil
 
 
 def test_a_file_that_cannot_be_read_is_tried_at_every_run(store, videos, monkeypatch):
-    real = build.content_id
+    real = scan.content_id
 
-    def forbidden(file):
+    def forbidden(file, **options):
         if file.path.endswith("b.mp4"):
             raise MediaError("unreadable", f"{file.path} cannot be read: Permission denied")
-        return real(file)
+        return real(file, **options)
 
     with monkeypatch.context() as without_permission:
-        without_permission.setattr(build, "content_id", forbidden)
+        without_permission.setattr(scan, "content_id", forbidden)
         report = run(store, videos)
         assert (report.indexed, report.failures[0].fault) == (2, "unreadable")
         assert [row.tries for row in store.files() if row.state == "failed"] == [1]
@@ -125,6 +127,7 @@ def test_a_locked_index_is_refused(store, videos):
     ("wrong", "words"),
     [
         ({"workers": 0}, "workers 0"),
+        ({"workers": 65}, "need 1 to 64"),
         ({"commit_videos": 0}, "at least 0 s and 1 video"),
         ({"commit_every_s": float("nan")}, "at least 0 s and 1 video"),
     ],
@@ -179,3 +182,34 @@ def test_ctrl_c_while_files_are_identified_leaves_no_threads(store, videos):
         update(store, [videos], embedder(), progress=press)
     assert threading.active_count() == threads
     assert store.files() == []
+
+
+def test_ctrl_c_while_a_monstrous_file_is_identified_ends_at_once(store, videos):
+    os.truncate(videos / "b.mp4", 8 * 2**40 - 2**20)
+    began_s = []
+
+    def press():
+        began_s.append(time.monotonic())
+        os.kill(os.getpid(), signal.SIGINT)
+
+    threads = threading.active_count()
+    timer = threading.Timer(1.5, press)
+    timer.start()
+    with pytest.raises(KeyboardInterrupt):
+        run(store, videos)
+    assert time.monotonic() - began_s[0] < 1.5
+    timer.join()
+    assert threading.active_count() == threads
+    (videos / "b.mp4").unlink()
+    again = changes(run(store, videos))
+    assert again.get("indexed", 0) + again.get("unchanged", 0) == 2
+
+
+def test_a_monstrous_file_is_given_up_after_the_others_and_then_waits_for_retry(store, videos):
+    os.truncate(videos / "a.mp4", 8 * 2**40 - 2**20)
+    limits = ReadLimits(most_s=0.5)
+    report = run(store, videos, read_limits=limits)
+    assert changes(report) == {"indexed": 2, "quarantined": 1}
+    assert [(f.fault, Path(f.path).name) for f in report.failures] == [("timeout", "a.mp4")]
+    assert changes(run(store, videos)) == {"unchanged": 3, "quarantined": 1}
+    assert len(run(store, videos, read_limits=limits, retry=True).failures) == 1

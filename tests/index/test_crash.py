@@ -34,8 +34,8 @@ def test_runs_that_are_killed_lead_to_the_index_of_an_undisturbed_one(tmp_path, 
     def command(library, index):
         return [sys.executable, "-c", PROGRAM, str(library), str(index)]
 
-    outcome = disturb(library, tmp_path, command, kills=3, seed=1)
-    assert outcome.kills == 3
+    outcome = disturb(library, tmp_path, command, (2, 1), seed=1)
+    assert (outcome.kills, outcome.kills_aimed) == (3, 1)
     assert (outcome.rows_lost, outcome.rows_differing, outcome.workers_left) == (0, 0, 0)
     assert outcome.rows_compared >= 10
 

@@ -1,5 +1,6 @@
 """The decoding pool: whatever one file does to its process, the others come through."""
 
+import fcntl
 import os
 import re
 import signal
@@ -124,7 +125,7 @@ def test_requests_may_be_added_meanwhile(tmp_path):
     ("kind", "fault", "words"),
     [
         ("segfault", "crashed", r"segfault\.mp4 ended its decoding process \(signal SIGSEGV\)"),
-        ("raises", "crashed", r"\(exit code 1\)"),
+        ("raises", "crashed", r"\(exit code 1: RuntimeError: a mistake of ours\)"),
         ("garbage", "crashed", "ended its decoding process"),
         ("bomb", "too_large", "needs more memory to decode than a worker may use"),
         ("vanish", "missing", r"vanish\.mp4 vanished while it was read"),
@@ -161,6 +162,27 @@ def test_a_file_that_is_gone_or_other_than_it_was_found_is_not_decoded(tmp_path)
         ["missing"],
         ["changed"],
     ]
+
+
+def test_a_mistake_of_ours_is_told_in_the_message_and_not_in_the_terminal(tmp_path, capfd):
+    run([request(tmp_path / "raises.mp4")])
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_long_film_that_declares_no_duration_may_take_as_long_as_what_came_of_it(tmp_path):
+    limits = WorkerLimits(stall_s=1.0, base_s=0.5, factor=0.1)
+    requests = [request(tmp_path / "undeclared.mp4")]
+    events = run(requests, workers=1, limits=limits)["undeclared.mp4"]
+    assert isinstance(events[-1], Finished)
+
+
+def test_a_system_that_grants_no_wider_pipes_is_no_obstacle(tmp_path, monkeypatch):
+    def refuse(*_):
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(fcntl, "fcntl", refuse)
+    events = run([request(tmp_path / "a.mp4")])["a.mp4"]
+    assert isinstance(events[-1], Finished)
 
 
 def test_what_a_codec_prints_does_not_get_between_the_messages(tmp_path):

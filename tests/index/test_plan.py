@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kinoscope.index.plan import plan, settle
+from kinoscope.index.plan import plan, settle, slices
 from kinoscope.index.scan import Found, FoundFile
 from tests.made_index import failed, row
 
@@ -108,7 +108,7 @@ def test_a_touched_file_with_the_same_content_only_gets_its_new_time():
     old = row("/v/a.mp4", "x", duration_s=9.0, codec="h264")
     _, settled = decide(found(file("/v/a.mp4", mtime_ns=6)), [old])
     assert settled.rows == settled.refreshed == (replace(old, mtime_ns=6, changed_at=NOW_S),)
-    assert not settled.to_decode and not settled.forgotten
+    assert not settled.to_decode and not settled.left
 
 
 def test_a_moved_file_takes_its_row_along():
@@ -116,7 +116,7 @@ def test_a_moved_file_takes_its_row_along():
     _, settled = decide(found(file("/v/new.mp4", mtime_ns=6)), [old], {"/v/new.mp4": "x"})
     moved = replace(old, path="/v/new.mp4", mtime_ns=6, changed_at=NOW_S)
     assert settled.rows == settled.moved == (moved,)
-    assert settled.forgotten == ("/v/old.mp4",)
+    assert settled.left == ("/v/old.mp4",)
     assert not settled.to_decode
 
 
@@ -125,7 +125,7 @@ def test_a_copy_gets_a_row_of_its_own_and_the_first_path_stays():
     planned, settled = decide(seen, [row("/v/a.mp4", "x")], {"/v/b.mp4": "x"})
     assert paths(planned.unchanged) == ["/v/a.mp4"]
     assert [(r.path, r.video_id) for r in settled.copied] == [("/v/b.mp4", "x")]
-    assert not settled.forgotten and not settled.to_decode
+    assert not settled.left and not settled.to_decode
 
 
 def test_a_file_moves_to_one_place_and_is_copied_to_the_others():
@@ -139,7 +139,7 @@ def test_content_of_an_unreachable_or_foreign_row_is_copied_not_moved():
     seen = found(file("/v/a.mp4"), file("/v/b.mp4"), unseen=["/v/disk"])
     _, settled = decide(seen, rows, {"/v/a.mp4": "x", "/v/b.mp4": "y"})
     assert paths(settled.copied) == ["/v/a.mp4", "/v/b.mp4"]
-    assert settled.forgotten == ()
+    assert settled.left == ()
 
 
 def test_two_files_that_change_places_need_no_decoding():
@@ -147,14 +147,14 @@ def test_two_files_that_change_places_need_no_decoding():
     seen = found(file("/v/a.mp4", mtime_ns=2), file("/v/b.mp4", mtime_ns=1))
     _, settled = decide(seen, rows, {"/v/a.mp4": "y", "/v/b.mp4": "x"})
     assert {r.path: r.video_id for r in settled.rows} == {"/v/a.mp4": "y", "/v/b.mp4": "x"}
-    assert not settled.to_decode and not settled.forgotten
+    assert not settled.to_decode and not settled.left
 
 
 def test_a_changed_file_is_decoded_again():
     seen = found(file("/v/a.mp4", size_bytes=11))
     _, settled = decide(seen, [row("/v/a.mp4", "x")], {"/v/a.mp4": "z"})
     assert list(settled.to_decode) == ["z"]
-    assert settled.rows == settled.forgotten == ()
+    assert settled.rows == settled.left == ()
 
 
 def test_quarantined_content_lends_no_vectors():
@@ -234,10 +234,41 @@ def test_plan_and_settlement_lead_to_the_table_of_the_naive_twin(library):
     table = {r.path: (r.video_id, r.state) for r in rows}
     table |= {r.path: (r.video_id, r.state) for r in settled.rows}
     table |= {f.path: (v, "decode") for v, group in settled.to_decode.items() for f in group}
-    for path in settled.forgotten:
-        del table[path]
+    for old in planned.gone:
+        del table[old.path]
     assert table == naive_table(rows, now, away, retry)
     assert all(r.mtime_ns == now[r.path][1] for r in settled.rows)
-    assert len(settled.moved) <= len(planned.gone)
+    assert len(settled.moved) == len(settled.left)
+    assert set(settled.left) <= set(paths(planned.gone))
     listed = paths([*planned.unchanged, *planned.to_identify])
     assert sorted(listed) == sorted(now)
+
+
+@given(libraries(), st.integers(1, 3))
+def test_slices_lead_to_the_table_and_counts_of_one_settlement(library, most_files):
+    rows, now, away, retry = library
+    files = [file(path, mtime_ns=mtime_ns) for path, (_, mtime_ns) in sorted(now.items())]
+    seen = found(*files, unseen=["/v/disk"] if away else [])
+    planned, whole = decide(seen, rows, believed(rows, now), retry)
+    known, written, moved, refreshed = list(rows), {}, 0, 0
+    for part in slices(planned.to_identify, most_files, 10**9):
+        contents = {f.path: believed(rows, now)[f.path] for f in part}
+        now_planned = replace(planned, to_identify=tuple(part))
+        settled = settle(now_planned, contents, known, now_s=NOW_S)
+        decoded = [row(f.path, v) for v, group in settled.to_decode.items() for f in group]
+        known += [*settled.rows, *decoded]
+        written |= {r.path: r.video_id for r in (*settled.rows, *decoded)}
+        moved, refreshed = moved + len(settled.moved), refreshed + len(settled.refreshed)
+        gone = tuple(r for r in planned.gone if r.path not in settled.left)
+        planned = replace(planned, gone=gone)
+    expected = {r.path: r.video_id for r in whole.rows}
+    expected |= {f.path: v for v, group in whole.to_decode.items() for f in group}
+    assert (written, moved, refreshed) == (expected, len(whole.moved), len(whole.refreshed))
+
+
+def test_slices_are_bounded_and_a_huge_file_comes_last():
+    sizes = {"huge": 100, "a": 6, "b": 5, "c": 5, "d": 1, "e": 1, "f": 1}
+    files = [file(f"/v/{name}", size_bytes=size) for name, size in sizes.items()]
+    cut = [[f.path[3:] for f in part] for part in slices(files, 3, 10)]
+    assert cut == [["a"], ["b", "c"], ["d", "e", "f"], ["huge"]]
+    assert slices([], 3, 10) == [[]]

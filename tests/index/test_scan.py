@@ -2,12 +2,14 @@
 
 import os
 import socket
+import time
 from pathlib import Path
 
 import pytest
 
-from kinoscope.errors import MediaError
-from kinoscope.index.scan import FoundFile, absolute, content_id, scan
+from kinoscope.errors import MediaError, UsageError
+from kinoscope.index import scan as scanning
+from kinoscope.index.scan import FoundFile, ReadLimits, absolute, content_id, identify, scan
 
 
 def make(path, content=b"x"):
@@ -216,3 +218,32 @@ def test_the_identity_of_a_file_that_vanished_changed_or_is_a_folder_is_a_named_
         content_id(file)
     faults = [info.value.fault for info in (changed, missing, unreadable)]
     assert faults == ["changed", "missing", "unreadable"]
+
+
+def test_a_read_that_never_ends_is_a_timeout_and_costs_no_other_file(tmp_path, monkeypatch):
+    files = [found_file(make(tmp_path / name)) for name in ("dead.mp4", "well.mp4")]
+    real = scanning.content_id
+
+    def sick(file, **options):
+        time.sleep(1.0 if file.path.endswith("dead.mp4") else 0.0)
+        return real(file, **options)
+
+    monkeypatch.setattr(scanning, "content_id", sick)
+    answers = {Path(f.path).name: answer for f, answer in identify(files, ReadLimits(stall_s=0.3))}
+    assert answers["well.mp4"] == content_id(files[1])
+    assert answers["dead.mp4"].fault == "timeout"
+    assert "dead.mp4 gave nothing for 0 s" in str(answers["dead.mp4"])
+
+
+def test_the_time_a_file_may_take_grows_with_its_size_up_to_a_limit():
+    limits = ReadLimits(base_s=10, bytes_per_s=100, most_s=50)
+    assert [limits.total_s(size) for size in (0, 1000, 10**12)] == [10, 20, 50]
+    with pytest.raises(UsageError, match="must be positive"):
+        ReadLimits(most_s=0)
+
+
+def test_an_entry_on_a_failing_disk_keeps_its_row_but_a_vanished_one_does_not(tmp_path):
+    (tmp_path / "broken.mp4").symlink_to(tmp_path / "nowhere")
+    found = scan([tmp_path, tmp_path / "gone.mp4"])
+    assert found.hides(str(tmp_path / "broken.mp4"))
+    assert not found.hides(str(tmp_path / "gone.mp4"))

@@ -1,11 +1,10 @@
 """Brings an index up to date with its folders: scan, identify, decode, embed, commit."""
 
-import os
 import time
 from collections import deque
 from collections.abc import Callable, Collection, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from contextlib import closing
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,13 +20,14 @@ from kinoscope.index.decoding import (
     WorkerLimits,
 )
 from kinoscope.index.films import Film, quarantine_row
-from kinoscope.index.plan import plan, settle
+from kinoscope.index.plan import Plan, plan, settle, slices
 from kinoscope.index.progress import BuildReport as BuildReport
 from kinoscope.index.progress import Failure, Meter, Stopwatch
 from kinoscope.index.progress import Progress as Progress
 from kinoscope.index.rows import FileRow, folder_prefix
-from kinoscope.index.scan import FoundFile, SourcePath, absolute, content_id, scan
+from kinoscope.index.scan import FoundFile, ReadLimits, SourcePath, absolute, identify, scan
 from kinoscope.index.worker import DecodeRequest
+from kinoscope.runtime import usable_cores
 from kinoscope.types import ClipEmbeddings
 from kinoscope.video import DecodeLimits, DecodeReport
 
@@ -37,10 +37,13 @@ if TYPE_CHECKING:
 
 _REMEDY = "index with the embedder that made this index, or into a new folder"
 
-HASH_THREADS = 4
-"""Files read at once to identify them: two keep two cores busy, four hide a disk's latency."""
-
 MAX_WORKERS, MAX_THREADS = 16, 8
+
+MOST_WORKERS = 64
+"""That anybody may ask for: each holds a pipe, a thread and the memory of a video."""
+
+SLICE_FILES, SLICE_BYTES = 256, 16 * 2**30
+"""What is identified before it is decoded: of a large library, the first videos come soon."""
 
 COMPACT_EVERY = 64
 """Commits between two compactions: each commit adds a piece to both tables."""
@@ -56,6 +59,7 @@ class BuildOptions:
         commit_every_s, commit_videos: a commit comes after so many seconds or videos.
         decode_limits: bounds on the pictures that are accepted.
         worker_limits: when a decoding process is given up.
+        read_limits: when the reading of a file, to identify it, is given up.
     """
 
     workers: int | None = None
@@ -64,10 +68,11 @@ class BuildOptions:
     commit_videos: int = 64
     decode_limits: DecodeLimits = field(default_factory=DecodeLimits)
     worker_limits: WorkerLimits = field(default_factory=WorkerLimits)
+    read_limits: ReadLimits = field(default_factory=ReadLimits)
 
     def __post_init__(self) -> None:
-        if self.workers is not None and self.workers < 1:
-            raise UsageError(f"workers {self.workers}: need at least 1")
+        if self.workers is not None and not 1 <= self.workers <= MOST_WORKERS:
+            raise UsageError(f"workers {self.workers}: need 1 to {MOST_WORKERS}")
         if not self.commit_every_s >= 0 or self.commit_videos < 1:
             raise UsageError(
                 f"commit every {self.commit_every_s} s or {self.commit_videos} videos: "
@@ -123,11 +128,6 @@ def _roots(store: "Store", sources: Sequence[SourcePath]) -> list[str]:
     return [*given, *below]
 
 
-def usable_cores() -> int:
-    """Cores that this process may run on, which can be fewer than the machine has."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def share_cores(cores: int, films: int, workers: int | None = None) -> tuple[int, int]:
     """Decoding processes, and decoder threads in each: (4 cores, 100 films) -> 4, 1.
 
@@ -171,28 +171,21 @@ class _Run:
         self._batch = _Batch()
         self._films: dict[str, Film] = {}  # by the path that is decoded
         self._failures: list[Failure] = []
-        self._indexed = self._duplicates = 0
+        names = ("indexed", "duplicates", "copied", "moved", "refreshed")
+        self._counts = dict.fromkeys(names, 0)
+        self._video_s = 0.0
 
     def bring_up_to_date(self, roots: Sequence[str]) -> BuildReport:
         with self._watch.stage("scan"):
             found = scan(roots, skip=self._store.folder)
             planned = plan(found, self._rows, retry=self._options.retry)
-        with self._watch.stage("identify"):
-            contents = self._identify(planned.to_identify)
-            settled = settle(planned, contents, self._rows, now_s=time.time())
-        self._batch.rows += settled.rows
-        self._commit()
+        self._follow(planned)
         with self._watch.stage("write"):  # after the new names, so that moved files keep vectors
-            self._store.remove(settled.forgotten)
-        meter = self._decode([Film(v, files) for v, files in settled.to_decode.items()])
+            self._store.remove([row.path for row in planned.gone])
         return BuildReport(
-            indexed=self._indexed,
-            duplicates=self._duplicates,
-            copied=len(settled.copied),
-            moved=len(settled.moved),
-            refreshed=len(settled.refreshed),
+            **self._counts,
             unchanged=len(planned.unchanged),
-            removed=len(planned.gone) - len(settled.moved),
+            removed=len(planned.gone) - self._counts["moved"],
             kept=len(planned.kept),
             quarantined=sum(row.state == "failed" for row in self._store.files()),
             failures=tuple(self._failures),
@@ -200,33 +193,52 @@ class _Run:
                 *(problem.message for problem in found.problems),
                 *_deserted(found.empty, planned.kept),
             ),
-            video_s=meter.video_s,
+            video_s=self._video_s,
             wall_s=time.monotonic() - self._began_s,
             stages=self._watch.costs("scan", "identify", "decode", "vision", "write"),
         )
 
-    def _identify(self, files: Sequence[FoundFile]) -> dict[str, str]:
+    def _follow(self, planned: Plan) -> None:
+        """Identifies and decodes slice by slice; a path that is gone may turn up in the last."""
+        files = planned.to_identify
+        size_bytes = sum(file.size_bytes for file in files)
+        reading = Meter("identify", self._tell, len(files), size_bytes)
+        seeing = Meter("decode", self._tell, len(files), size_bytes)
+        for part in slices(files, SLICE_FILES, SLICE_BYTES):
+            planned = replace(planned, to_identify=tuple(part))
+            with self._watch.stage("identify"), reading.running():
+                contents = self._identify(part, reading)
+                settled = settle(planned, contents, self._rows, now_s=time.time())
+            for name in ("copied", "moved", "refreshed"):
+                self._counts[name] += len(getattr(settled, name))
+            self._batch.rows += settled.rows
+            self._commit()
+            gone = tuple(row for row in planned.gone if row.path not in settled.left)
+            planned = replace(planned, gone=gone)
+            films = [Film(v, same) for v, same in settled.to_decode.items()]
+            needed = sum(film.size_bytes for film in films) - sum(file.size_bytes for file in part)
+            seeing.expect(len(films) - len(part), needed)
+            with seeing.running():
+                self._decode(films, seeing)
+        self._video_s = seeing.video_s
+
+    def _identify(self, files: Sequence[FoundFile], meter: Meter) -> dict[str, str]:
         """`path -> video_id`; a file that cannot be read goes to quarantine."""
-        meter = Meter("identify", self._tell, len(files), sum(file.size_bytes for file in files))
         contents = {}
-        threads = ThreadPoolExecutor(HASH_THREADS)
-        try:
-            for file, answer in zip(files, threads.map(_try_content_id, files), strict=True):
+        with closing(identify(files, self._options.read_limits)) as answers:  # also on Ctrl-C
+            for file, answer in answers:
                 if isinstance(answer, MediaError):
                     self._quarantine(file, "", answer.fault, str(answer))
                 else:
                     contents[file.path] = answer
                 meter.count(file.size_bytes)
                 meter.show(len(self._failures))
-        finally:
-            threads.shutdown(cancel_futures=True)  # on Ctrl-C, wait only for those in work
         return contents
 
-    def _decode(self, films: list[Film]) -> Meter:
+    def _decode(self, films: list[Film], meter: Meter) -> None:
         # largest first, so that no long film is left for the end, when the other cores are idle
         films.sort(key=lambda film: film.size_bytes, reverse=True)
         self._films = {film.files[0].path: film for film in films}
-        meter = Meter("decode", self._tell, len(films), sum(film.size_bytes for film in films))
         workers, threads = share_cores(usable_cores(), len(films), self._options.workers)
         ask = partial(self._request, threads=threads)
         requests = deque(map(ask, films))
@@ -238,7 +250,6 @@ class _Run:
             self._commit()
             raise
         self._commit()
-        return meter
 
     def _request(self, film: Film, threads: int) -> DecodeRequest:
         return DecodeRequest(
@@ -276,7 +287,7 @@ class _Run:
                     meter.video_s += event.report.end_s
                 else:
                     heirs = self._give_up(film, event)
-                    meter.expect(len(heirs), film.size_bytes)
+                    meter.expect(len(heirs), len(heirs) * film.size_bytes)
         if self._batch.is_due(self._options):
             self._commit()
         under_way = self._films.values()
@@ -292,8 +303,8 @@ class _Run:
             clips = film.clips(self._embedder, report.end_s)
         self._batch.videos.append((film.video_id, clips))
         self._batch.rows += film.rows(report)
-        self._indexed += 1
-        self._duplicates += len(film.files) - 1
+        self._counts["indexed"] += 1
+        self._counts["duplicates"] += len(film.files) - 1
 
     def _give_up(self, film: Film, failure: Failed) -> list[Film]:
         """Quarantines all files of a film; but one that vanished or changed speaks for itself."""
@@ -321,6 +332,8 @@ class _Run:
         with self._watch.stage("write"):
             before = self._store.versions()[1]
             self._store.commit(batch.videos, batch.rows)
+            # an old row of the same path still lends its clips, which stay until the end of the run
+            self._rows += batch.rows
             if self._store.versions()[1] // COMPACT_EVERY > before // COMPACT_EVERY:
                 self._store.compact()
 
@@ -334,10 +347,3 @@ def _deserted(folders: Collection[str], kept: Sequence[FileRow]) -> Iterator[str
                 f"{folder} is empty, and {count} files were there: mount its disk,"
                 f" or forget them: kinoscope remove {folder}"
             )
-
-
-def _try_content_id(file: FoundFile) -> str | MediaError:
-    try:
-        return content_id(file)
-    except MediaError as error:
-        return error

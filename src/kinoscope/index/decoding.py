@@ -1,6 +1,7 @@
 """A pool of decoding processes: a crash, hang or memory bomb in one file costs that file only."""
 
 import contextlib
+import fcntl
 import json
 import math
 import os
@@ -42,7 +43,8 @@ class WorkerLimits:
 
     Attributes:
         stall_s: a worker that gives nothing for so long is stuck.
-        base_s, factor: a file may keep a worker busy for `base_s + factor * declared duration`.
+        base_s, factor: a file may keep a worker busy for `base_s + factor * duration`, of which
+            the declared one counts, or what was decoded if that is more or nothing is declared.
             Time in which the worker waits for its frames to be taken counts for neither limit.
         memory_bytes: address space of a worker; 4 GiB hold 8K video with its reference frames.
     """
@@ -160,6 +162,8 @@ class DecodePool:
             yield from self._bury(worker)
         elif message[0]["kind"] == "ready":
             worker.ready = True
+        elif message[0]["kind"] == "dying":
+            worker.last_words = f": {message[0]['reason']}"
         else:
             yield worker.understand(*message)
 
@@ -188,7 +192,7 @@ class DecodePool:
         with contextlib.suppress(subprocess.TimeoutExpired):  # one that wrote nonsense lives on
             worker.process.wait(_DYING_S)
         self._dismiss(worker)
-        died = _describe_end(worker.process.wait())
+        died = _describe_end(worker.process.wait()) + worker.last_words
         if not worker.ready:
             raise SetupError(f"a decoding process cannot start ({died}): its message is above")
         if worker.request is not None:
@@ -212,15 +216,16 @@ class _Worker:
             ],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            pipesize=_PIPE_BYTES,
             env=_environment(),
             process_group=0,  # Ctrl-C is for the parent, which then ends its workers
         )
+        _widen(self.process.stdout)
         self.ready = False
+        self.last_words = ""
         self.request: DecodeRequest | None = None
         self.busy_s = 0.0
         self._limits = limits
-        self._limit_s = math.inf
+        self._film_s = 0.0
         self._taken_s = 0.0
         self._reading_since_s: float | None = None
         self._thread = threading.Thread(target=self._read_all, args=(inbox,), daemon=True)
@@ -234,7 +239,7 @@ class _Worker:
         """Starts on a file."""
         assert self.process.stdin is not None
         self.request, self.busy_s, self._taken_s = request, 0.0, time.monotonic()
-        self.allow(None)
+        self._film_s = 0.0
         with contextlib.suppress(BrokenPipeError):  # it just died: the thread will say so
             self.process.stdin.write(encode_request(request))
             self.process.stdin.flush()
@@ -246,10 +251,11 @@ class _Worker:
         match header["kind"]:
             case "opened":
                 info = VideoInfo(**{**header["info"], "path": Path(request.file.path)})
-                self.allow(info.declared_duration_s)
+                self._film_s = info.declared_duration_s or 0.0
                 return Opened(request, info)
             case "frames":
                 assert frames is not None
+                self._film_s = max(self._film_s, *frames.times_F.tolist())
                 return Chunk(request, frames)
             case "finished":
                 self.request = None
@@ -259,10 +265,6 @@ class _Worker:
                 assert header["fault"] in get_args(MediaFault), header
                 return Failed(request, header["fault"], header["message"], header["cpu_s"])
 
-    def allow(self, duration_s: float | None) -> None:
-        """Sets the total limit once the duration is known."""
-        self._limit_s = self._limits.base_s + self._limits.factor * (duration_s or 0.0)
-
     def overdue(self) -> str:
         """Why this worker must be given up, as a sentence; empty if it need not be."""
         since_s = self._reading_since_s
@@ -271,8 +273,9 @@ class _Worker:
         silent_s = time.monotonic() - max(since_s, self._taken_s)
         if silent_s > self._limits.stall_s:
             return f"{self.request.file.path} gave nothing for {silent_s:.0f} s: gave up"
-        if self.busy_s + silent_s > self._limit_s:
-            return f"{self.request.file.path} took over {self._limit_s:.0f} s to decode: gave up"
+        limit_s = self._limits.base_s + self._limits.factor * self._film_s
+        if self.busy_s + silent_s > limit_s:
+            return f"{self.request.file.path} took over {limit_s:.0f} s to decode: gave up"
         return ""
 
     def _has_news(self) -> bool:
@@ -334,6 +337,13 @@ def _environment() -> dict[str, str]:
     """The worker imports what this process imports; it needs no threads for matrices."""
     path = os.pathsep.join(str(Path(folder).absolute()) for folder in sys.path)
     return {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+
+
+def _widen(pipe: IO[bytes] | None) -> None:
+    """More room for frames; the default size does where the system grants a user no more."""
+    if pipe is not None and hasattr(fcntl, "F_SETPIPE_SZ"):  # Linux
+        with contextlib.suppress(OSError):
+            fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
 
 
 def _describe_end(code: int) -> str:

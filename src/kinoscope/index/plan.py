@@ -30,6 +30,7 @@ def plan(found: Found, rows: Sequence[FileRow], *, retry: bool = False) -> Plan:
 
     A failed file waits until it changes or `retry` is set, but one that could not even be read
     (no `video_id`) is looked at each time: mending a permission changes neither size nor time.
+    One whose reading took too long waits as well: it would take as long again.
     """
     by_path = {row.path: row for row in rows}
     unchanged, to_identify = [], []
@@ -52,7 +53,24 @@ def plan(found: Found, rows: Sequence[FileRow], *, retry: bool = False) -> Plan:
 def _is_settled(row: FileRow, file: FoundFile, retry: bool) -> bool:
     if (row.size_bytes, row.mtime_ns) != (file.size_bytes, file.mtime_ns):
         return False
-    return row.state == "indexed" or (not retry and row.video_id != "")
+    was_read = row.video_id != "" or row.fault == "timeout"
+    return row.state == "indexed" or (not retry and was_read)
+
+
+def slices(files: Sequence[FoundFile], most_files: int, most_bytes: int) -> list[list[FoundFile]]:
+    """Cuts work into slices of so many files and bytes, in order; at least one, perhaps empty.
+
+    A file that is larger than a slice comes last, so that no other waits for it.
+    """
+    found: list[list[FoundFile]] = [[]]
+    left_bytes = most_bytes
+    for file in sorted(files, key=lambda file: file.size_bytes > most_bytes):
+        if found[-1] and (len(found[-1]) == most_files or file.size_bytes > left_bytes):
+            found.append([])
+            left_bytes = most_bytes
+        found[-1].append(file)
+        left_bytes -= file.size_bytes
+    return found
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,14 +81,14 @@ class Settlement:
         refreshed: same path and content, another modification time.
         moved: content of a file that is gone, under its new path.
         copied: content of an indexed file that is still there, or that has moved elsewhere.
-        forgotten: paths whose file is gone, those of moved files included.
+        left: old paths of the moved files, in the same order.
         to_decode: `video_id -> files with that content`; one decoding serves all of them.
     """
 
     refreshed: tuple[FileRow, ...]
     moved: tuple[FileRow, ...]
     copied: tuple[FileRow, ...]
-    forgotten: tuple[str, ...]
+    left: tuple[str, ...]
     to_decode: Mapping[str, tuple[FoundFile, ...]]
 
     @property
@@ -87,14 +105,15 @@ def settle(
     Args:
         plan: the plan of the same `rows`.
         contents: `path -> video_id` of the files to identify; one that could not be read is absent.
-        rows: all rows of the index, also those outside of the scanned sources.
+        rows: all rows of the index, also those outside of the scanned sources; of a path that was
+            written again, the old row as well, as long as its clips are stored.
         now_s: time that new rows carry, in seconds since 1970.
 
     Only indexed rows lend their vectors: a failed file under a new name is tried again.
     """
     lenders = _indexed_by_content(rows)
     leaving = {row.path for row in plan.gone}
-    refreshed, moved, copied = [], [], []
+    refreshed, moved, copied, old_paths = [], [], [], []
     to_decode: dict[str, list[FoundFile]] = defaultdict(list)
     for file in plan.to_identify:
         if file.path not in contents:
@@ -108,6 +127,7 @@ def settle(
             refreshed.append(_row_for(file, own, now_s))
         elif left is not None:
             leaving.remove(left.path)  # one file moves to one place
+            old_paths.append(left.path)
             moved.append(_row_for(file, left, now_s))
         else:
             copied.append(_row_for(file, same[0], now_s))
@@ -115,7 +135,7 @@ def settle(
         refreshed=tuple(refreshed),
         moved=tuple(moved),
         copied=tuple(copied),
-        forgotten=tuple(row.path for row in plan.gone),
+        left=tuple(old_paths),
         to_decode={video_id: tuple(files) for video_id, files in to_decode.items()},
     )
 

@@ -5,7 +5,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
 from kinoscope.errors import MediaFault
@@ -19,11 +19,12 @@ class Progress:
 
     Attributes:
         stage: `identify` reads new files to tell them apart, `decode` looks at their pictures.
-        files_done, files_total: of this stage.
+        files_done, files_total: of this stage in the whole run; the stages take turns, and the
+            total of `decode` shrinks when files turn out to be known.
         failed: files in quarantine so far.
         videos_per_s: files of this stage done in a second.
         hours_per_h: hours of video looked at in an hour; 0 while files are identified.
-        eta_s: seconds left, by bytes; None while nothing is known.
+        eta_s: seconds left of this stage, by bytes; None while nothing is known.
     """
 
     stage: Literal["identify", "decode"]
@@ -154,7 +155,10 @@ class Stopwatch:
 
 @dataclass
 class Meter:
-    """Turns what is done into `Progress`, a few times a second at most."""
+    """Turns what is done into `Progress`, a few times a second at most.
+
+    Only time inside `running` counts: the stages of a run take turns.
+    """
 
     stage: Literal["identify", "decode"]
     tell: Callable[[Progress], None] | None
@@ -163,8 +167,19 @@ class Meter:
     files_done: int = 0
     bytes_done: int = 0
     video_s: float = 0.0
-    _began_s: float = field(default_factory=time.monotonic)
+    _spent_s: float = 0.0
+    _since_s: float | None = None
     _told_s: float = -math.inf
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """The stage is at work meanwhile."""
+        self._since_s = time.monotonic()
+        try:
+            yield
+        finally:
+            self._spent_s += time.monotonic() - self._since_s
+            self._since_s = None
 
     def count(self, size_bytes: int) -> None:
         """Counts a file that needs no more work."""
@@ -172,9 +187,9 @@ class Meter:
         self.bytes_done += size_bytes
 
     def expect(self, files: int, size_bytes: int) -> None:
-        """Counts work that was not foreseen: so many files of that size."""
+        """Counts work that was not foreseen, or falls away: so many files and bytes in all."""
         self.files_total += files
-        self.bytes_total += files * size_bytes
+        self.bytes_total += size_bytes
 
     def show(self, failed: int, *, under_way_bytes: float = 0.0, under_way_s: float = 0.0) -> None:
         """Tells, with what is done of the files in work; always when all files are done."""
@@ -183,7 +198,8 @@ class Meter:
         if self.tell is None or (now_s - self._told_s < TELL_EVERY_S and not finished):
             return
         self._told_s = now_s
-        spent_s = max(now_s - self._began_s, 1e-6)
+        assert self._since_s is not None, "shown while the stage is not running"
+        spent_s = max(self._spent_s + now_s - self._since_s, 1e-6)
         done_bytes = self.bytes_done + under_way_bytes
         left_bytes = max(self.bytes_total - done_bytes, 0.0)
         self.tell(

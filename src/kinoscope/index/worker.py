@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from typing import BinaryIO
 
 import numpy as np
@@ -95,10 +96,18 @@ def main() -> None:
     os.dup2(2, 1)  # what a codec prints must not get between messages
     try:
         _send(out, {"kind": "ready"})
+        sys.excepthook = partial(_say_last_words, out)  # instead of a trace in a user's terminal
         while True:
             _serve(decode, decode_request(lines.get()), out)
     except BrokenPipeError:  # the parent is gone
         os._exit(1)
+
+
+def _say_last_words(
+    out: BinaryIO, kind: type[BaseException], error: BaseException, _trace: object
+) -> None:
+    """Tells the parent of a mistake of ours: `RuntimeError: no such plane`."""
+    _send(out, {"kind": "dying", "reason": f"{kind.__name__}: {error}"[:200]})
 
 
 def _listen(lines: "queue.SimpleQueue[bytes]") -> None:
