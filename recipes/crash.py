@@ -15,7 +15,7 @@ import psutil
 from kinoscope.embedder import Embedder
 from kinoscope.evaluation.results import Metric, save_result
 from kinoscope.index.build import BuildOptions, update
-from kinoscope.index.library import is_index
+from kinoscope.index.handle import is_index
 from kinoscope.index.rows import FileRow
 from kinoscope.index.store import Store
 from kinoscope.samples import write_video

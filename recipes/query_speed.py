@@ -16,7 +16,7 @@ from kinoscope.evaluation.metrics import mean_with_interval
 from kinoscope.evaluation.results import Metric, save_result
 from kinoscope.heads import normalise
 from kinoscope.index.derived import Derived
-from kinoscope.index.library import Index
+from kinoscope.index.handle import Index
 from kinoscope.index.store import FileRow
 from kinoscope.index.vectors import ExactSearcher
 from kinoscope.retrieval import search

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from kinoscope.embedder import Embedder
-from kinoscope.index.library import Index
+from kinoscope.index.handle import Index
 from kinoscope.index.store import FileRow, Store
 from kinoscope.types import ClipEmbeddings, EmbedderSpec, Span, States
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from kinoscope.embedder import Embedder
 from kinoscope.errors import IndexFault, SpecMismatch, UsageError
 from kinoscope.index import derived as derived_module
-from kinoscope.index.library import Index
+from kinoscope.index.handle import Index
 from kinoscope.index.store import Store
 from kinoscope.retrieval import Filters, search
 from kinoscope.types import ClipEmbeddings, Span

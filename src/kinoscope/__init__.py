@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from kinoscope.embedder import Embedder as Embedder
-    from kinoscope.index.library import Index as Index
+    from kinoscope.index.handle import Index as Index
     from kinoscope.retrieval import Filters as Filters
     from kinoscope.retrieval import search as search
     from kinoscope.types import Frames as Frames
@@ -19,7 +19,7 @@ _HOME = {
     "Filters": "kinoscope.retrieval",
     "Frames": "kinoscope.types",
     "Hit": "kinoscope.types",
-    "Index": "kinoscope.index.library",
+    "Index": "kinoscope.index.handle",
     "Span": "kinoscope.types",
     "search": "kinoscope.retrieval",
 }

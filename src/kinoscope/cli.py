@@ -105,7 +105,7 @@ def index_(
     Adds new videos, decodes changed ones again, follows moved ones and forgets deleted ones.
     """
     from kinoscope.index.build import BuildOptions
-    from kinoscope.index.library import Index, is_index
+    from kinoscope.index.handle import Index, is_index
 
     options = BuildOptions(workers=workers, retry=retry)
     embedder = _embedder_with(policy) if policy else None
@@ -152,7 +152,7 @@ def search(
 
     Prints rank, score, time span and file. A score of 0 is no closer than an average video.
     """
-    from kinoscope.index.library import Index
+    from kinoscope.index.handle import Index
     from kinoscope.retrieval import Filters
     from kinoscope.retrieval import search as find
 
@@ -173,7 +173,7 @@ def search(
 @app.command()
 def info(index: IndexFolder = None, as_json: AsJson = False) -> None:
     """Show what an index holds."""
-    from kinoscope.index.library import Index
+    from kinoscope.index.handle import Index
 
     library = Index.open(_index_folder(index))
     facts = library.describe()
@@ -199,7 +199,7 @@ def remove(
 
     Folders named here are no longer watched.
     """
-    from kinoscope.index.library import Index
+    from kinoscope.index.handle import Index
 
     count = Index.open(_index_folder(index)).remove(*paths)
     _say(f"forgot {count} files")
@@ -213,7 +213,7 @@ def doctor(index: IndexFolder = None, as_json: AsJson = False) -> None:
     """
     from kinoscope.doctor import examine
     from kinoscope.embedder import Embedder
-    from kinoscope.index.library import Index
+    from kinoscope.index.handle import Index
 
     folder = _index_folder(index)
     library = Index.open(folder) if index or folder.exists() else None

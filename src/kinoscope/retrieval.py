@@ -10,7 +10,7 @@ import numpy as np
 from kinoscope.errors import UsageError
 from kinoscope.index.catalog import Catalog
 from kinoscope.index.derived import Derived
-from kinoscope.index.library import Index
+from kinoscope.index.handle import Index
 from kinoscope.index.rows import folder_prefix
 from kinoscope.index.scan import absolute
 from kinoscope.types import Bool, Float32, Hit, Int64, Span

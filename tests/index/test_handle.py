@@ -6,8 +6,8 @@ import pytest
 
 from kinoscope.embedder import Embedder
 from kinoscope.errors import IndexFault, SpecMismatch, UsageError
-from kinoscope.index import library
-from kinoscope.index.library import Index
+from kinoscope.index import handle
+from kinoscope.index.handle import Index
 from kinoscope.sampling import SamplingConfig, Window
 from kinoscope.types import EmbedderSpec
 from tests.made_index import Words, failed, made_index, random_clips, row, spec
@@ -79,7 +79,7 @@ def test_an_index_asks_for_the_embedder_that_made_it(tmp_path, monkeypatch, samp
         asked.update(arguments, model=model)
         return embedder
 
-    monkeypatch.setattr(library.Embedder, "load", load)
+    monkeypatch.setattr(handle.Embedder, "load", load)
     assert Index.open(tmp_path / "index").embedder is embedder
     assert asked == {"model": "words", "sampling": sampling, "truncate_dim": 8}
 
