@@ -1,4 +1,4 @@
-"""How fast the program is there: `kinoscope --help` and `import kinoscope`, without torch."""
+"""How fast the program is there: `kinoscope --help`, `import kinoscope`, a loaded model."""
 
 import statistics
 import subprocess
@@ -17,6 +17,14 @@ IMPORT = "import kinoscope"
 TIMED_IMPORT = (
     "import time; start = time.perf_counter(); import kinoscope; print(time.perf_counter() - start)"
 )
+# both towers: a text is encoded, and a picture is looked at
+LOAD = """
+import numpy as np
+from kinoscope import Embedder, Frames
+embedder = Embedder.load()
+embedder.encode_query("a dog")
+embedder.vision(Frames(np.zeros((1, 260, 260, 3), np.uint8), np.zeros(1)))
+"""
 
 
 def main() -> None:
@@ -27,7 +35,8 @@ def main() -> None:
             raise SetupError(f"{program!r} loads {', '.join(loaded)}: import them where needed")
     help_s = median_of(lambda: wall_s([sys.executable, "-m", "kinoscope", "--help"]))
     import_s = median_of(lambda: float(run([sys.executable, "-c", TIMED_IMPORT])))
-    metrics = {"help_s": help_s, "import_s": import_s}
+    load_s = median_of(lambda: wall_s([sys.executable, "-c", LOAD]))
+    metrics = {"help_s": help_s, "import_s": import_s, "load_s": load_s}
     save_result("startup", metrics, details={"not_loaded": list(HEAVY)})
     for name, metric in metrics.items():
         print(f"{name} {metric.value:.4f}")

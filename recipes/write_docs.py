@@ -107,6 +107,7 @@ FIGURES = (
     ("the same, a plain loop over PyAV", "damage", "plain_another", "%"),
     ("`kinoscope --help`", "startup", "help_s", "s"),
     ("`import kinoscope`, which loads no PyTorch", "startup", "import_s", "s"),
+    ("A new process until a text and a picture are encoded", "startup", "load_s", "s"),
 )
 
 

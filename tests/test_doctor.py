@@ -32,11 +32,16 @@ def test_an_order_sensitive_model_is_not_called_blind(embedder, monkeypatch) -> 
 
     def with_time(self, frames):
         found = honest(self, frames)
-        ramp_F1 = np.linspace(0.1, 4.0, len(found))[:, None].astype(np.float32)
-        return Features(found.values_F * ramp_F1, found.times_F)
+        late_D = np.linspace(-1, 1, found.values_F.shape[1], dtype=np.float32)
+        bright_F1 = frames.rgb_FHWC[:, :, :130].mean(axis=(1, 2, 3))[:, None] / 255
+        time_F1 = np.linspace(0, 1, len(found))[:, None]
+        moved = found.values_F + bright_F1 * time_F1 * late_D
+        return Features(moved.astype(np.float32), found.times_F)
 
     monkeypatch.setattr(type(embedder), "vision", with_time)
-    assert doctor.order_sensitivity(embedder).value < 1.0
+    check = doctor.order_sensitivity(embedder)
+    assert check.value < 0.999
+    assert check.verdict == "ok"
 
 
 def test_batch_parity_holds_and_a_drifting_model_fails(embedder, monkeypatch) -> None:
@@ -56,6 +61,17 @@ def test_negation_is_a_share_of_all_triples(embedder) -> None:
     assert check.value * len(doctor.NEGATION_TRIPLES) == pytest.approx(
         round(check.value * len(doctor.NEGATION_TRIPLES))
     )
+    assert check.verdict == "limit", "concepts reads a denial by its words"
+
+
+def test_a_model_that_reads_a_denial_by_its_meaning_passes(embedder, monkeypatch) -> None:
+    def by_meaning(self, texts):
+        claims = [triple[0] for triple in doctor.NEGATION_TRIPLES]
+        return np.array([[1, 0] if text in claims else [0, 1] for text in texts], np.float32)
+
+    monkeypatch.setattr(type(embedder), "encode_query", by_meaning)
+    check = doctor.negation_sensitivity(embedder)
+    assert (check.value, check.verdict) == (1.0, "ok")
 
 
 def test_decoding_speed_is_measured_on_a_real_file(embedder) -> None:
