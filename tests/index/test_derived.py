@@ -239,6 +239,37 @@ def test_readers_that_build_at_once_do_not_disturb_each_other(store) -> None:
     assert saved(store) == [stamp_of(store)]
 
 
+def test_many_readers_that_publish_the_same_state_leave_one_of_it(tmp_path) -> None:
+    folder, errors = tmp_path / "state", []
+    barrier = threading.Barrier(8)
+
+    def publish(reader: int) -> None:
+        barrier.wait()
+        for turn in range(30):
+            draft = tmp_path / f".{reader}-{turn}"
+            draft.mkdir()
+            (draft / "names.json").write_text("{}")
+            try:
+                derived_module._publish(draft, folder)
+            except OSError as error:
+                errors.append(error)
+
+    threads = [threading.Thread(target=publish, args=(reader,)) for reader in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not errors
+    assert [path.name for path in tmp_path.iterdir()] == ["state"]
+
+
+def test_a_state_that_cannot_be_published_is_an_error(tmp_path) -> None:
+    draft = tmp_path / ".draft"
+    draft.mkdir()
+    with pytest.raises(FileNotFoundError):
+        derived_module._publish(draft, tmp_path / "absent" / "state")
+
+
 def test_the_number_of_clips_decides_how_they_are_searched(store) -> None:
     assert len(store.clips()) == 6
     assert isinstance(open_derived(store, exact_limit=6).searcher, ExactSearcher)

@@ -8,7 +8,7 @@ import shutil
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -41,6 +41,7 @@ _NAMES = "names.json"
 _SCAN = "scan.tv"
 _BLOCK = 65_536
 _ABANDONED_S = 3600.0  # a draft this old belongs to a killed build
+_ATTEMPTS = 20  # to publish, against other readers
 
 
 # type and number of dimensions of each saved array
@@ -241,15 +242,21 @@ def _digest(path: Path) -> str:
 
 
 def _publish(draft: Path, folder: Path) -> None:
-    try:
-        draft.rename(folder)
-    except OSError:
-        if not folder.exists():
-            raise
-        damaged = draft.with_name(draft.name + "-damaged")  # or just written by another reader
-        folder.rename(damaged)
-        draft.rename(folder)
-        shutil.rmtree(damaged, ignore_errors=True)
+    """Gives a draft its name; what has that name is damaged, or another reader's just now.
+
+    Several readers may do so at once, each in the way of the others: then it is tried again.
+    """
+    old = draft.with_name(draft.name + "-damaged")
+    for attempt in range(_ATTEMPTS):
+        try:
+            draft.rename(folder)
+            return
+        except OSError:
+            if attempt == _ATTEMPTS - 1:
+                raise
+        with suppress(FileNotFoundError):  # another reader has it out of the way by now
+            folder.rename(old)
+        shutil.rmtree(old, ignore_errors=True)
 
 
 def _sweep(current: Path) -> None:
