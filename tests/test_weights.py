@@ -14,6 +14,7 @@ from kinoscope import packages, weights
 from kinoscope.backbones.concepts import Concepts
 from kinoscope.errors import SetupError
 from kinoscope.heads import mean_pool, normalise
+from kinoscope.libraries import transformers
 from kinoscope.types import Frames
 
 REMEDY = "run: kinoscope setup"
@@ -168,8 +169,8 @@ def twin():
     """Torch models with random weights, and the archives that setup would fetch for them."""
     import torch
     from efficientnet_lite_pytorch import EfficientNet
-    from transformers import BertConfig, BertModel
 
+    library = transformers()
     torch.manual_seed(0)
     vision = EfficientNet.from_name("efficientnet-lite2").eval()
     with torch.no_grad():
@@ -178,10 +179,10 @@ def twin():
                 module.running_mean.normal_(std=0.1)
                 module.running_var.uniform_(0.5, 1.5)
         vision._fc.weight.mul_(30)
-    config = BertConfig(
+    config = library.BertConfig(
         hidden_size=32, num_hidden_layers=2, num_attention_heads=4, intermediate_size=64
     )
-    text = BertModel(config).eval()
+    text = library.BertModel(config).eval()
     names = json.dumps([f"thing {n}" for n in range(1000)])
     archives = {
         weights.CLASSIFIER: a_zip({weights.CLASSIFIER_MEMBER: saved(vision.state_dict())}),

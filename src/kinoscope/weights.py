@@ -16,6 +16,7 @@ import numpy as np
 from filelock import FileLock
 
 from kinoscope.errors import SetupError
+from kinoscope.libraries import transformers
 from kinoscope.packages import Package, cache_folder, downloaded, read_member, sha256_of
 from kinoscope.prompts import CLASS_NAME, prompts_hash
 from kinoscope.runtime import open_session, usable_cores
@@ -240,13 +241,14 @@ def _export_text(config: dict[str, Any], weights: bytes, target: Path) -> None:
     """MiniLM up to its last layer; mean pooling is the head's part."""
     import torch
     from safetensors.torch import load
-    from transformers import BertConfig, BertModel
+
+    library = transformers()
 
     class LastLayer(torch.nn.Module):  # type: ignore[misc]  # torch is not followed by mypy
         def __init__(self) -> None:
             super().__init__()
-            settings = BertConfig.from_dict(config, attn_implementation="eager")
-            self.bert = BertModel(settings, add_pooling_layer=False)
+            settings = library.BertConfig.from_dict(config, attn_implementation="eager")
+            self.bert = library.BertModel(settings, add_pooling_layer=False)
 
         def forward(self, ids_BT: Any, mask_BT: Any) -> Any:
             return self.bert(input_ids=ids_BT, attention_mask=mask_BT).last_hidden_state
