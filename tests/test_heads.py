@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from kinoscope.errors import UsageError
-from kinoscope.heads import check_dimension, mean_pool, normalise, truncate
+from kinoscope.heads import check_dimension, last_token, mean_pool, normalise, truncate
 from kinoscope.types import States
 
 values = st.floats(-100, 100, width=32)
@@ -41,6 +41,24 @@ def test_mean_pool_ignores_the_order_of_tokens(block, order):
     np.testing.assert_allclose(
         mean_pool(States(block, full)), mean_pool(States(block[:, order], full)), atol=1e-4
     )
+
+
+@pytest.mark.parametrize("mask", [[0, 0, 1, 1], [1, 1, 0, 0], [0, 1, 1, 0], [1, 0, 1, 0]])
+@pytest.mark.parametrize("rubbish", [7.0, np.nan])
+def test_the_last_token_is_the_last_real_one_whatever_the_padding(mask, rubbish):
+    real = [n for n, is_real in enumerate(mask) if is_real]
+    rows = [[rubbish, rubbish]] * 4
+    for n in real:
+        rows[n] = [n + 1.0, 0.0]
+    rows[real[-1]] = [3.0, 4.0]
+    found = last_token(states([rows], [mask]))
+    np.testing.assert_allclose(found, [[0.6, 0.8]], atol=1e-7)
+    assert found.dtype == np.float32
+
+
+def test_of_a_single_token_mean_and_last_are_one():
+    alone = states([[[3, 4]], [[0, -2]]], [[1], [1]])
+    np.testing.assert_array_equal(last_token(alone), mean_pool(alone))
 
 
 def test_long_clips_keep_their_mean():

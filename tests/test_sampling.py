@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,11 +11,14 @@ from hypothesis import strategies as st
 
 from kinoscope.errors import UsageError
 from kinoscope.sampling import (
+    RESERVE,
     WHOLE,
     SamplingConfig,
     Window,
     cut_clips,
     grid_times,
+    spread,
+    whole_reserve,
     window_spans,
 )
 
@@ -35,7 +39,13 @@ def configs(draw):
         min_frames=draw(st.integers(1, 64)),
         policy=draw(st.sampled_from(["exact", "keyframe"])),
         windows=tuple(chosen),
-        side_px=draw(st.integers(8, 4096)),
+        clip_frames=draw(st.none() | st.integers(1, 64)),
+        **draw(
+            st.fixed_dictionaries({"side_px": st.integers(8, 4096)})
+            | st.fixed_dictionaries(
+                {"side_px": st.none(), "max_pixels": st.integers(64, 4096 * 4096)}
+            )
+        ),
     )
 
 
@@ -74,6 +84,7 @@ def test_windows_of_4_s_every_2_s(duration_s, starts):
 @given(configs(), SECONDS, st.integers(1, 40), st.randoms())
 def test_every_clip_holds_frames_and_each_frame_is_in_the_whole(config, duration_s, count, random):
     times_F = np.array(sorted({random.uniform(0, duration_s) for _ in range(count)}))
+    config = replace(config, clip_frames=None)
     whole, *cut = cut_clips(config, duration_s, times_F)
     assert (whole.scale, whole.span.start_s, whole.span.end_s) == (WHOLE, 0, duration_s)
     assert whole.indices == tuple(range(len(times_F)))
@@ -151,6 +162,8 @@ def test_a_description_is_read_back_as_the_same_sampling(config):
 
 def test_the_usual_sampling_is_described_in_one_line():
     assert SamplingConfig().describe() == "exact 1fps min4 260px 4s/2s"
+    shaped = SamplingConfig(fps=2, side_px=None, max_pixels=460_800, clip_frames=8)
+    assert shaped.describe() == "exact 2fps min4 460800px/frame 8frames 4s/2s"
 
 
 @pytest.mark.parametrize(
@@ -170,6 +183,10 @@ def test_another_description_is_refused(text):
         {"fps": 121},
         {"min_frames": 0},
         {"side_px": 7},
+        {"side_px": None},
+        {"side_px": 260, "max_pixels": 1000},
+        {"side_px": None, "max_pixels": 63},
+        {"clip_frames": 0},
         {"policy": "sometimes"},
         {"windows": (Window(length_s=4, stride_s=2), Window(length_s=4, stride_s=1))},
     ],
@@ -183,3 +200,38 @@ def test_senseless_sampling_is_refused(fields):
 def test_senseless_windows_are_refused(length_s, stride_s):
     with pytest.raises(UsageError, match="stride"):
         Window(length_s=length_s, stride_s=stride_s)
+
+
+@given(st.integers(1, 400), st.integers(1, 40))
+def test_spread_takes_distinct_frames_evenly_with_both_ends(count, most):
+    chosen = spread(tuple(range(count)), most)
+    assert len(set(chosen)) == len(chosen) == min(count, most)
+    assert list(chosen) == sorted(chosen)
+    if 1 < most < count:
+        assert (chosen[0], chosen[-1]) == (0, count - 1)
+        steps = np.diff(chosen)
+        assert steps.max() - steps.min() <= 1
+
+
+@pytest.mark.parametrize(
+    ("count", "most", "chosen"), [(10, 4, (0, 3, 6, 9)), (9, 1, (4,)), (3, 8, (0, 1, 2))]
+)
+def test_spread_by_example(count, most, chosen):
+    assert spread(tuple(range(count)), most) == chosen
+
+
+@given(st.integers(1, 5000), st.integers(1, 9))
+def test_the_reserve_of_the_whole_is_small_even_and_only_ever_thinned(count, most):
+    reserve = whole_reserve(count, most)
+    assert len(reserve) <= RESERVE * most + 1
+    assert (reserve[0], reserve[-1]) == (0, count - 1)
+    later = set(whole_reserve(count + 777, most)) & set(range(count))
+    assert later <= set(whole_reserve(count, most)), "a frame that was let go is wanted again"
+
+
+def test_a_clip_reads_at_most_so_many_of_its_frames():
+    config = SamplingConfig(fps=5, clip_frames=3)
+    clips = cut_clips(config, 8.0, np.arange(40) / 5 + 0.1)
+    whole, *windows = [clip.indices for clip in clips]
+    assert windows == [(0, 10, 19), (10, 20, 29), (20, 30, 39)]
+    assert whole == (0, 20, 39), "of every second frame, and the last"

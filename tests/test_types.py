@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kinoscope.errors import SpecMismatch, UsageError
-from kinoscope.types import EmbedderSpec, Frames, Span
+from kinoscope.types import Content, EmbedderSpec, Features, Frames, Span
 
 SPANS = st.tuples(st.integers(0, 50), st.integers(1, 50)).map(lambda p: Span(p[0], p[0] + p[1]))
 SPEC = EmbedderSpec(
@@ -67,7 +67,11 @@ def test_a_spec_survives_json_and_any_change_is_another_fingerprint() -> None:
     for name, value in asdict(SPEC).items():
         other = not value if isinstance(value, bool) else value * 2
         changed = EmbedderSpec.from_dict({**asdict(SPEC), name: other})
-        assert changed.fingerprint != SPEC.fingerprint
+        assert (changed.fingerprint != SPEC.fingerprint) == (name != "model")
+        assert (changed != SPEC) == (name != "model"), "weights say which model, not its place"
+        if name == "model":
+            SPEC.require_equal(changed, remedy="none needed")
+            continue
         with pytest.raises(SpecMismatch, match=rf"(?s)mend it.*! {name}: "):
             SPEC.require_equal(changed, remedy="mend it")
     SPEC.require_equal(SPEC, remedy="none needed")
@@ -77,3 +81,33 @@ def test_a_spec_survives_json_and_any_change_is_another_fingerprint() -> None:
 def test_a_spec_of_another_form_is_refused(damage) -> None:
     with pytest.raises(UsageError, match="not an embedder spec"):
         EmbedderSpec.from_dict({**asdict(SPEC), **damage})
+
+
+def test_a_spec_of_the_first_version_had_no_head_but_the_mean() -> None:
+    old = {name: value for name, value in asdict(SPEC).items() if name != "head"}
+    assert EmbedderSpec.from_dict(old) == SPEC
+    assert SPEC.head == "mean"
+
+
+@pytest.mark.parametrize(
+    ("parts", "kind"),
+    [
+        ({"text": "a dog"}, "text"),
+        ({"clip": 3}, "video"),
+        ({"clip": 1}, "video"),
+        ({"clip": 1, "still": True}, "image"),
+        ({"clip": 3, "text": "at night"}, "composed"),
+        ({"clip": 1, "still": True, "text": "at night"}, "composed"),
+    ],
+)
+def test_contents_tell_their_kind(parts, kind) -> None:
+    if "clip" in parts:
+        count = parts["clip"]
+        parts = parts | {"clip": Features(np.zeros((count, 2)), np.arange(float(count)))}
+    assert Content(**parts).kind == kind
+
+
+@pytest.mark.parametrize("parts", [{}, {"text": "a", "still": True}])
+def test_contents_without_anything_to_read_are_our_error(parts) -> None:
+    with pytest.raises(AssertionError):
+        Content(**parts)

@@ -11,10 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kinoscope.errors import MediaError
+from kinoscope.errors import MediaError, UsageError
 from kinoscope.sampling import SamplingConfig, grid_times
 from kinoscope.types import Frames
 from kinoscope.video import DecodeLimits, VideoReader
+from kinoscope.video.display import fitted
 from kinoscope.video.source import Source
 from tests.media import GOOD, MAKERS, NAMES, TOLERANCE_S, check_numbers, numbers_at
 from tests.movies import X264, Movie, read_number
@@ -246,6 +247,32 @@ def test_the_test_film_is_turned_as_telephones_turn_theirs(numbered_video):
 def test_the_display_size_is_kept_on_request(hostile_set):
     with VideoReader(hostile_set["anamorphic.mp4"].path, side_px=None) as reader:
         assert next(reader.sample([0.0])).rgb_FHWC.shape == (1, 96, 192, 3)
+
+
+@pytest.mark.parametrize("rotation", [0, 90])
+@pytest.mark.parametrize(
+    ("max_pixels", "shape"), [(4608, (48, 96)), (10**6, (96, 192)), (200, (10, 20))]
+)
+def test_a_bound_on_pixels_keeps_the_shape(rotation, max_pixels, shape, numbered_video):
+    path, _ = numbered_video(rotation=rotation, frames=3)
+    with VideoReader(path, side_px=None, max_pixels=max_pixels) as reader:
+        frames = next(reader.sample([0.0]))
+    assert frames.rgb_FHWC.shape[1:3] == shape
+
+
+@given(st.integers(1, 8000), st.integers(1, 8000), st.integers(64, 10**6))
+def test_fitted_sizes_stay_within_the_bound_and_keep_their_shape(width, height, max_pixels):
+    wide, high = fitted((width, height), max_pixels)
+    assert 1 <= wide * high <= max_pixels
+    assert max(wide, high) < 200 * min(wide, high), "no strip that a model refuses"
+    if max(width, height) <= 50 * min(width, height) and min(wide, high) >= 20:
+        assert wide / high == pytest.approx(width / height, rel=0.06)
+
+
+def test_a_bound_on_pixels_and_a_side_exclude_each_other(tmp_path):
+    for size in ({"side_px": 64, "max_pixels": 100}, {"side_px": None, "max_pixels": 0}):
+        with pytest.raises(UsageError, match="give one of the two"):
+            VideoReader(tmp_path / "a.mp4", **size)
 
 
 def test_a_change_of_picture_size_midway_is_scaled_to_one_size(tmp_path):

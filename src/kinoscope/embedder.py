@@ -1,28 +1,29 @@
-"""Text and video in, unit vectors of one space out: the embedder around a backbone."""
+"""Text, pictures and video in, unit vectors of one space out: the embedder around a backbone."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from kinoscope.backbones.protocol import Backbone
+from kinoscope.documents import Document, Request, Source, as_request
 from kinoscope.errors import UsageError
-from kinoscope.heads import check_dimension, mean_pool, truncate
-from kinoscope.sampling import SamplingConfig, cut_clips, grid_times
-from kinoscope.types import ClipEmbeddings, EmbedderSpec, Features, Float32, Frames
+from kinoscope.heads import HEADS, check_dimension, truncate
+from kinoscope.sampling import SamplingConfig, grid_times
+from kinoscope.streaming import ClipStream
+from kinoscope.types import ClipEmbeddings, Content, EmbedderSpec, Features, Float32, Frames, Role
+
+if TYPE_CHECKING:
+    from kinoscope.backbones.options import LoadOptions
 
 PRIOR_VIDEOS = 20
 """A library's mean starts as the backbone's reference mean, which counts as so many videos."""
 
-MAX_TEXT_BYTES = 65_536
-"""Over ten thousand words; what is longer was not meant as a description."""
-
-Document = str | Path | Frames | Mapping[str, str | Path | Frames]
-
-_TEXT_BATCH = 16
-_CLIP_BATCH_TOKENS = 4096
+_GROUP = 64  # inputs that are prepared together: their frames are all in memory
 
 
 class Embedder:
@@ -55,26 +56,36 @@ class Embedder:
         sampling: SamplingConfig | None = None,
         threads: int | None = None,
         truncate_dim: int | None = None,
+        options: "LoadOptions | None" = None,
     ) -> "Embedder":
-        """The embedder of that name, its weights already set up.
+        """The embedder of that name or checkpoint.
 
         Args:
-            model: `concepts`, the only one so far.
+            model: `concepts`, the built-in one, already set up; or a multimodal LLM: a folder that
+                Transformers or sentence-transformers saved, a name on the hub, downloaded at its
+                first use, or one that is served, `http://host:8000/v1#NAME`.
             sampling: how video becomes clips; the model's own choice by default.
             threads: processors that one call may use; all by default.
             truncate_dim: keep so many leading components of each vector.
+            options: for a multimodal LLM, precision, place, adapter, layer and prompts.
 
-        Raises `SetupError` before `kinoscope setup`, `UsageError` on a wrong argument.
+        Raises `SetupError` before `kinoscope setup` or without `kinoscope[models]`, `UsageError`
+        for a wrong argument or a checkpoint that cannot embed video.
         """
-        if model != "concepts":
-            raise UsageError(f"model {model!r} is unknown: choose concepts")
-        from kinoscope.backbones.concepts import Concepts
-        from kinoscope.weights import SIDE_PX, model_files
+        if model == "concepts":
+            if options is not None:
+                raise UsageError("the concepts model takes no options: they are for checkpoints")
+            backbone, sampling = _concepts(sampling, threads)
+        else:
+            from kinoscope.backbones.loading import load_any
 
-        if sampling is not None and sampling.side_px != SIDE_PX:
-            raise UsageError(f"side_px {sampling.side_px}: the concepts model reads {SIDE_PX}")
-        backbone = Concepts(model_files(), threads=threads)
+            backbone, sampling = load_any(model, options, sampling=sampling, threads=threads)
         return cls(backbone, sampling=sampling, truncate_dim=truncate_dim)
+
+    @property
+    def backbone(self) -> Backbone:
+        """The model inside."""
+        return self._backbone
 
     def __repr__(self) -> str:
         return f"Embedder({self._backbone.model!r}, dimension={self.dimension})"
@@ -91,6 +102,7 @@ class Embedder:
             thinking="none",
             centring=f"library mean, shrunk by {PRIOR_VIDEOS} videos" if centred else "none",
             dimension=self.dimension,
+            head=self._backbone.head,
         )
 
     @property
@@ -110,54 +122,55 @@ class Embedder:
         stretch = math.sqrt(len(centre_D) / self.dimension)
         return np.asarray(centre_D[: self.dimension] * stretch, np.float32)
 
-    def encode_query(self, texts: str | Sequence[str]) -> Float32:
-        """Unit vectors of queries: float32 [D] for one text, [N, D] for N, in their order.
+    def encode_query(self, inputs: Document | Sequence[Document]) -> Float32:
+        """Unit vectors of queries: float32 [D] for one input, [N, D] for N, in their order.
 
-        Raises `UsageError` for a text that is blank, no string, or over 64 KiB. Warns when a text
-        is longer than the model reads.
+        A string is a text. A query may also be a picture, a video, or one with an edit, in the
+        forms of `encode_document`.
+        Raises `UsageError` for a text that is blank or over 64 KiB, and for what the model cannot
+        read; `MediaError` for a file without frames. Warns when a text is longer than it reads.
         """
-        if isinstance(texts, str):
-            return np.asarray(self._encode_texts([texts])[0])
-        return self._encode_texts(list(texts))
+        return self._encode(inputs, "query")
 
     def encode_document(self, inputs: Document | Sequence[Document]) -> Float32:
-        """Unit vectors of whole videos or of texts: [D] for one input, [N, D] for N.
+        """Unit vectors of whole videos, pictures or texts: [D] for one input, [N, D] for N.
 
-        An input is a `Path`, `Frames`, `{"video": ...}`, `{"text": ...}` or a string: the name of
-        an existing file or one with a video's suffix is a video, any other string a text.
+        An input is a `Path`, `Frames`, `{"video": ...}`, `{"image": ...}`, `{"text": ...}`, a video
+        or image with an edit, `{"video": ..., "text": ...}`, or a string: the name of an existing
+        file or one with a video's or picture's suffix is that, any other string a text.
         Raises `UsageError` for anything else, `MediaError` for a file without frames.
         """
-        if isinstance(inputs, str | Path | Frames | Mapping):
-            return np.asarray(self.encode_document([inputs])[0])
-        items = [self._recognise(item) for item in inputs]
-        vectors_ND = np.empty((len(items), self.dimension), np.float32)
-        texts = {n: item for n, item in enumerate(items) if isinstance(item, str)}
-        vectors_ND[list(texts)] = self._encode_texts(list(texts.values()))
-        for n, item in enumerate(items):
-            if not isinstance(item, str):
-                features, _end_s = self._read(item)
-                vectors_ND[n] = self._pool([features])[0]
-        return vectors_ND
+        return self._encode(inputs, "document")
 
-    def encode_video(self, video: str | Path | Frames) -> ClipEmbeddings:
+    def encode_composed(self, video: Source, edit: str) -> Float32:
+        """Unit vector [D] of what a video would be after an edit: `beach.mp4`, `at night`."""
+        return self.encode_query({"video": video, "text": edit})
+
+    def encode_video(self, video: Source) -> ClipEmbeddings:
         """Vectors of the whole video and of its windows, decoded in one pass, in bounded memory.
 
         Raises `MediaError` for a file without frames, `UsageError` for unfit `Frames`.
         """
-        return self.embed_clips(*self._read(video))
+        stream = self.clip_stream()
+        return stream.finish(self._feed(stream, video))
+
+    def save(self, folder: str | Path) -> None:
+        """Writes a multimodal LLM whole, adapter merged, with prompts, layer and sampling.
+
+        Plain Transformers loads the folder, and `load` gives the same vectors from it. Raises
+        `UsageError` if the folder is not empty or the model is no checkpoint.
+        """
+        from kinoscope.backbones.checkpoints import save_checkpoint
+
+        save_checkpoint(self._backbone, self.sampling, Path(folder))
 
     def vision(self, frames: Frames) -> Features:
         """What the backbone sees in each frame alone: the half to run while a file streams in."""
         return self._backbone.vision(frames)
 
-    def embed_clips(self, features: Features, duration_s: float) -> ClipEmbeddings:
-        """The other half: vectors of all clips over the features of one video, however chunked."""
-        clips = cut_clips(self.sampling, duration_s, features.times_F)
-        return ClipEmbeddings(
-            spans=tuple(clip.span for clip in clips),
-            scales=tuple(clip.scale for clip in clips),
-            vectors_ND=self._pool([features.take(clip.indices) for clip in clips]),
-        )
+    def clip_stream(self) -> ClipStream:
+        """The other half: takes the features of one film by pieces, gives vectors of its clips."""
+        return ClipStream(self.sampling, self._embed_clips)
 
     def similarity(self, a: Float32, b: Float32) -> Float32:
         """Cosines [Na, Nb] of vectors [Na, D] and [Nb, D]; a single [D] counts as one row.
@@ -172,103 +185,82 @@ class Embedder:
             )
         return a_ND @ b_ND.T
 
-    def _encode_texts(self, texts: Sequence[object]) -> Float32:
-        """Batches texts of like length, so that padding is short: unit vectors [N, D]."""
-        checked = [_checked_text(text) for text in texts]
-        vectors_ND = np.empty((len(checked), self.dimension), np.float32)
-        by_length = sorted(range(len(checked)), key=lambda n: len(checked[n]))
-        for first in range(0, len(by_length), _TEXT_BATCH):
-            rows = by_length[first : first + _TEXT_BATCH]
-            states = self._backbone.text([checked[n] for n in rows])
-            vectors_ND[rows] = truncate(mean_pool(states), self.dimension)
+    def _encode(self, inputs: Document | Sequence[Document], role: Role) -> Float32:
+        if isinstance(inputs, str | Path | Frames | Mapping):
+            return np.asarray(self._encode([inputs], role)[0])
+        requests = [as_request(item, role) for item in inputs]
+        for request in requests:
+            request.require(self._backbone.kinds, self._backbone.model)
+        contents = (self._content(request, role) for request in requests)
+        groups = iter(lambda: list(islice(contents, _GROUP)), [])
+        vectors = [self._embed(group) for group in groups]
+        return np.concatenate([np.empty((0, self.dimension), np.float32), *vectors])
+
+    def _content(self, item: Request, role: Role) -> Content:
+        """A checked document with its frames read: for a video those of the whole."""
+        clip = None
+        if item.image is not None:
+            clip = self.vision(self._picture(item.image))
+        elif item.video is not None:
+            stream = ClipStream(replace(self.sampling, windows=()), self._embed_clips)
+            self._feed(stream, item.video)
+            clip = stream.whole()
+        return Content(text=item.text, clip=clip, still=item.image is not None, role=role)
+
+    def _picture(self, image: Source) -> Frames:
+        if isinstance(image, Frames):
+            return image
+        from kinoscope.video import read_picture
+
+        return read_picture(Path(image), self.sampling.side_px, self.sampling.max_pixels)
+
+    def _embed_clips(self, clips: Sequence[Features]) -> Float32:
+        return self._embed([Content(clip=clip) for clip in clips])
+
+    def _embed(self, contents: Sequence[Content]) -> Float32:
+        """Unit vectors of contents [N, D]."""
+        head = HEADS[self._backbone.head.split()[0]]
+        vectors_ND = np.full((len(contents), self.dimension), np.nan, np.float32)
+        for rows, states in self._backbone.states(contents):
+            vectors_ND[rows] = truncate(head(states), self.dimension)
+        assert np.isfinite(vectors_ND).all(), "a content without a vector"
         return vectors_ND
 
-    def _read(self, video: str | Path | Frames) -> tuple[Features, float]:
-        """Features of all sampled frames, and where the video ends in seconds."""
+    def _feed(self, stream: ClipStream, video: Source) -> float:
+        """Reads a whole video into a stream; returns where it ends in seconds."""
         if isinstance(video, Frames):
             if not len(video):
                 raise UsageError("no frames: give at least one")
-            return self.vision(video), _end_s(video, self.sampling.fps)
+            stream.add(self.vision(video))
+            return _end_s(video, self.sampling.fps)
         from kinoscope.video import VideoReader
 
-        policy, side_px = self.sampling.policy, self.sampling.side_px
-        with VideoReader(Path(video), policy=policy, side_px=side_px) as reader:
-            times_s = grid_times(self.sampling, reader.info.declared_duration_s)
-            parts = [self.vision(frames) for frames in reader.sample(times_s)]
-            return Features.concatenate(parts), reader.report.end_s
-
-    def _pool(self, clips: Sequence[Features]) -> Float32:
-        """Unit vectors of clips [N, D]."""
-        batches = (mean_pool(self._backbone.video(batch)) for batch in _batches(clips))
-        return truncate(np.concatenate(list(batches)), self.dimension)
-
-    def _recognise(self, item: object) -> str | Path | Frames:
-        """A document as text (`str`), file or frames."""
-        if isinstance(item, Mapping):
-            return self._recognise_named(item)
-        if isinstance(item, str):
-            return Path(item) if _names_video(item) else _checked_text(item)
-        if isinstance(item, Path | Frames):
-            return item
-        raise UsageError(f"a document of type {type(item).__name__}: give a path, a text or Frames")
-
-    def _recognise_named(self, item: Mapping[Any, Any]) -> str | Path | Frames:
-        model = self._backbone.model
-        if set(item) == {"video", "text"}:
-            raise UsageError(
-                f"the {model} model cannot compose a video and a text into one vector: give one"
-            )
-        if set(item) == {"text"}:
-            return _checked_text(item["text"])
-        if set(item) == {"video"} and isinstance(item["video"], str | Path | Frames):
-            video = item["video"]
-            return Path(video) if isinstance(video, str) else video
-        raise UsageError(f'a document with {sorted(map(str, item))}: give {{"video": path}}')
+        with VideoReader(
+            Path(video),
+            policy=self.sampling.policy,
+            side_px=self.sampling.side_px,
+            max_pixels=self.sampling.max_pixels,
+        ) as reader:
+            for frames in reader.sample(grid_times(self.sampling, reader.info.declared_duration_s)):
+                stream.add(self.vision(frames))
+            return reader.report.end_s
 
 
-def _checked_text(text: object) -> str:
-    """The text itself, if it is a string with something in it, of bearable size."""
-    if not isinstance(text, str):
-        raise UsageError(f"a text of type {type(text).__name__}: give a string")
-    if not text.strip():
-        raise UsageError("the text is empty: describe what you look for")
-    try:
-        size_bytes = len(text.encode())
-    except UnicodeEncodeError:
-        raise UsageError(f"the text {text[:40]!r} is not valid Unicode") from None
-    if size_bytes > MAX_TEXT_BYTES:
-        raise UsageError(f"the text has {size_bytes} bytes: give at most {MAX_TEXT_BYTES}")
-    return text
+def _concepts(
+    sampling: SamplingConfig | None, threads: int | None
+) -> tuple[Backbone, SamplingConfig | None]:
+    from kinoscope.backbones.concepts import Concepts
+    from kinoscope.weights import SIDE_PX, model_files
 
-
-def _names_video(text: str) -> bool:
-    """Whether a string means a file: it exists, or it ends like a video's name."""
-    from kinoscope.video import is_video_name
-
-    try:
-        return is_video_name(text) or Path(text).is_file()
-    except OSError:  # too long for the name of a file
-        return False
+    if sampling is not None and sampling.side_px != SIDE_PX:
+        raise UsageError(f"side_px {sampling.side_px}: the concepts model reads {SIDE_PX}")
+    return Concepts(model_files(), threads=threads), sampling
 
 
 def _end_s(frames: Frames, fps: float) -> float:
     """End of frames without a file: the last one stays on as long as frames do on average."""
     first_s, last_s = float(frames.times_F[0]), float(frames.times_F[-1])
     return last_s + ((last_s - first_s) / (len(frames) - 1) if len(frames) > 1 else 1 / fps)
-
-
-def _batches(clips: Sequence[Features]) -> Iterator[list[Features]]:
-    """Runs of clips that stay small when padded to the longest; a long clip goes alone."""
-    batch: list[Features] = []
-    longest = 0
-    for clip in clips:
-        longest = max(longest, len(clip))
-        if batch and longest * (len(batch) + 1) > _CLIP_BATCH_TOKENS:
-            yield batch
-            batch, longest = [], len(clip)
-        batch.append(clip)
-    if batch:
-        yield batch
 
 
 def _directions(vectors: Float32) -> Float32:

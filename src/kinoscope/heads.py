@@ -7,6 +7,16 @@ from kinoscope.errors import UsageError
 from kinoscope.types import Float32, States
 
 
+def last_token(states: States) -> Float32:
+    """The last real token, then unit length: States [B, T, D] -> float32 [B, D].
+
+    Padding may stand on either side, or between.
+    """
+    mask_BT = states.mask_BT
+    last_B = mask_BT.shape[1] - 1 - mask_BT[:, ::-1].argmax(axis=1)
+    return normalise(states.states_BTD[np.arange(len(mask_BT)), last_B].astype(np.float64))
+
+
 def mean_pool(states: States) -> Float32:
     """Mean over real tokens, then unit length: States [B, T, D] -> float32 [B, D].
 
@@ -15,6 +25,10 @@ def mean_pool(states: States) -> Float32:
     real_BT1 = states.mask_BT[..., None]
     total_BD = states.states_BTD.sum(axis=1, where=real_BT1, dtype=np.float64)
     return normalise(total_BD / real_BT1.sum(axis=1))
+
+
+HEADS = {"mean": mean_pool, "last": last_token}
+"""By the first word of a spec's `head`."""
 
 
 def normalise(vectors_ND: npt.NDArray[np.floating]) -> Float32:

@@ -18,8 +18,11 @@ _NUMBER = r"[0-9]+(?:\.[0-9]+)?(?:e[+-][0-9]+)?"
 _COUNT = "[0-9]{1,9}"
 _WINDOW = f"{_NUMBER}s/{_NUMBER}s"
 _DESCRIPTION = re.compile(
-    rf"(exact|keyframe) ({_NUMBER})fps min({_COUNT}) ({_COUNT})px ((?:{_WINDOW}(?: {_WINDOW})*)?)"
+    rf"(exact|keyframe) ({_NUMBER})fps min({_COUNT}) (?:({_COUNT})px|({_COUNT})px/frame)"
+    rf"(?: ({_COUNT})frames)? ((?:{_WINDOW}(?: {_WINDOW})*)?)"
 )
+RESERVE = 8
+"""A long clip chooses its frames among at most so many times as many, spread evenly."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,29 +55,52 @@ class SamplingConfig:
             it, 8-11 times cheaper and up to one keyframe interval early.
         windows: the clip scales; a row for the whole video always comes first.
         side_px: frames are scaled to `side_px` x `side_px`, the whole picture, without cropping.
+        max_pixels: in place of `side_px`, frames keep their shape and are scaled down to at most so
+            many pixels.
+        clip_frames: a clip is read by at most so many of its frames, evenly spread, the first and
+            the last included; None reads all.
     """
 
     fps: float = 1.0
     min_frames: int = 4
     policy: Policy = "exact"
     windows: tuple[Window, ...] = (Window(length_s=4.0, stride_s=2.0),)
-    side_px: int = 260
+    side_px: int | None = 260
+    max_pixels: int | None = None
+    clip_frames: int | None = None
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.fps) and 0 < self.fps <= 120):
             raise UsageError(f"fps {self.fps}: sample between 0 and 120 frames a second")
-        if self.min_frames < 1 or not 8 <= self.side_px <= 4096:
-            raise UsageError(f"min_frames {self.min_frames}, side_px {self.side_px}: out of range")
+        self._check_counts()
+        if (self.side_px is None) == (self.max_pixels is None):
+            raise UsageError(
+                f"side_px {self.side_px}, max_pixels {self.max_pixels}: give one of the two"
+            )
         if self.policy not in ("exact", "keyframe"):
             raise UsageError(f"policy {self.policy!r}: choose exact or keyframe")
         if len({window.scale for window in self.windows}) != len(self.windows):
             raise UsageError("two windows of the same length: each scale may occur once")
 
+    def _check_counts(self) -> None:
+        ranges = {
+            "min_frames": (1, 10**6),
+            "side_px": (8, 4096),
+            "max_pixels": (64, 4096 * 4096),
+            "clip_frames": (1, 4096),
+        }
+        for name, (least, most) in ranges.items():
+            value = getattr(self, name)
+            if value is not None and not least <= value <= most:
+                raise UsageError(f"{name} {value}: choose {least}..{most}")
+
     def describe(self) -> str:
         """One line for the spec, e.g. `exact 1fps min4 260px 4s/2s`."""
         windows = " ".join(f"{w.scale}/{_brief(w.stride_s)}s" for w in self.windows)
         rate = f"{_brief(self.fps)}fps min{self.min_frames}"
-        return f"{self.policy} {rate} {self.side_px}px {windows}"
+        size = f"{self.side_px}px" if self.side_px else f"{self.max_pixels}px/frame"
+        frames = f" {self.clip_frames}frames" if self.clip_frames else ""
+        return f"{self.policy} {rate} {size}{frames} {windows}"
 
     @classmethod
     def parse(cls, text: str) -> "SamplingConfig":
@@ -82,7 +108,7 @@ class SamplingConfig:
         found = _DESCRIPTION.fullmatch(text)
         if not found:
             raise UsageError(f"sampling {text!r} is not one that this version knows")
-        policy, fps, min_frames, side_px, windows = found.groups()
+        policy, fps, min_frames, side_px, max_pixels, clip_frames, windows = found.groups()
         pairs = (window.split("s/") for window in windows.split())
         return cls(
             fps=float(fps),
@@ -92,7 +118,9 @@ class SamplingConfig:
                 Window(length_s=float(length), stride_s=float(stride.removesuffix("s")))
                 for length, stride in pairs
             ),
-            side_px=int(side_px),
+            side_px=int(side_px) if side_px else None,
+            max_pixels=int(max_pixels) if max_pixels else None,
+            clip_frames=int(clip_frames) if clip_frames else None,
         )
 
 
@@ -134,9 +162,10 @@ def cut_clips(config: SamplingConfig, duration_s: float, times_F: Float64) -> tu
     """
     if not len(times_F):
         raise UsageError("no frames to cut into clips")
-    whole = Clip(Span(0.0, duration_s), WHOLE, tuple(range(len(times_F))))
+    most = config.clip_frames
+    whole = Clip(Span(0.0, duration_s), WHOLE, spread(whole_reserve(len(times_F), most), most))
     windows = (
-        Clip(span, window.scale, _frames_in(span, times_F))
+        Clip(span, window.scale, spread(frames_in(span, times_F), most))
         for window in config.windows
         for span in window_spans(window, duration_s)
         if _is_fresh(span, times_F)
@@ -166,7 +195,35 @@ def _is_fresh(span: Span, times_F: Float64) -> bool:
     return before < 0 or span.start_s - float(times_F[before]) <= _LONGEST_HOLD_S
 
 
-def _frames_in(span: Span, times_F: Float64) -> tuple[int, ...]:
+def whole_reserve(count: int, clip_frames: int | None) -> tuple[int, ...]:
+    """Frames that the whole video may be read by: every 2^k-th, and the last.
+
+    k is the least that leaves at most `RESERVE * clip_frames`, so that frames which are let go
+    while a film streams in are never wanted again. 70 frames, at most 4 -> 0 4 8 ... 68 69.
+    """
+    return tuple(sorted({*range(0, count, reserve_step(count, clip_frames)), count - 1}))
+
+
+def reserve_step(count: int, clip_frames: int | None) -> int:
+    """The 2^k of `whole_reserve` for a film of so many frames."""
+    step = 1
+    while clip_frames is not None and -(-count // step) > RESERVE * clip_frames:
+        step *= 2
+    return step
+
+
+def spread(indices: tuple[int, ...], most: int | None) -> tuple[int, ...]:
+    """At most so many of ascending indices, evenly, first and last included: 0..9, 4 -> 0 3 6 9."""
+    if most is None or len(indices) <= most:
+        return indices
+    if most == 1:
+        return (indices[len(indices) // 2],)
+    last = len(indices) - 1
+    return tuple(indices[(2 * i * last + most - 1) // (2 * (most - 1))] for i in range(most))
+
+
+def frames_in(span: Span, times_F: Float64) -> tuple[int, ...]:
+    """Frames inside a span; where there is none, the one on screen when it starts."""
     first, after = times_F.searchsorted([span.start_s, span.end_s], side="left")
     if first == after:
         return (max(0, int(first) - 1),)

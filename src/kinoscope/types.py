@@ -13,8 +13,9 @@ import hashlib
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -117,20 +118,65 @@ class Features:
         )
 
 
+Kind = Literal["text", "image", "video", "composed"]
+Role = Literal["query", "document"]
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Content:
+    """What one vector is made of: a text, a clip, or a clip with the edit that a text describes.
+
+    Attributes:
+        text: a description or, beside a clip, an edit instruction.
+        clip: frame features as the backbone's `vision` made them.
+        still: whether the clip is a single picture rather than a video.
+        role: which side of a search it stands on; some models prompt the two differently.
+    """
+
+    text: str | None = None
+    clip: Features | None = None
+    still: bool = False
+    role: Role = "document"
+
+    def __post_init__(self) -> None:
+        assert self.text is not None or self.clip is not None, "neither text nor clip"
+        assert self.clip is None or len(self.clip), "a clip without frames"
+        assert not self.still or (self.clip is not None and len(self.clip) == 1), "no picture"
+
+    def __repr__(self) -> str:
+        parts = [self.kind, *([repr(self.clip)] if self.clip is not None else [])]
+        return f"Content({', '.join(parts)})"
+
+    @property
+    def kind(self) -> Kind:
+        """`composed` has both a clip and a text."""
+        if self.clip is None:
+            return "text"
+        if self.text is not None:
+            return "composed"
+        return "image" if self.still else "video"
+
+
 @dataclass(frozen=True, eq=False)
 class States:
-    """Last-layer states: `states_BTD` float32, `mask_BT` true where a token is real."""
+    """Token states: `states_BTD` float32, `mask_BT` true where a token is real.
+
+    `vision_BT` is true where a real token stands for pixels; None where the model has no such
+    tokens, or where only the summary state of each row was kept.
+    """
 
     states_BTD: Float32
     mask_BT: Bool
+    vision_BT: Bool | None = None
 
     def __post_init__(self) -> None:
-        states, mask = self.states_BTD, self.mask_BT
+        states, mask, vision = self.states_BTD, self.mask_BT, self.vision_BT
         assert states.dtype == np.float32, states.dtype
         assert mask.dtype == np.bool_, mask.dtype
         assert states.ndim == 3, states.shape
         assert mask.shape == states.shape[:2], (mask.shape, states.shape)
         assert mask.any(axis=1).all(), "a row without a single real token"
+        assert vision is None or (vision.shape == mask.shape and not (vision & ~mask).any())
 
     def __repr__(self) -> str:
         return f"States(BTD={list(self.states_BTD.shape)})"
@@ -141,35 +187,41 @@ class EmbedderSpec:
     """Everything that decides a vector's value. Two vectors compare only if their specs are equal.
 
     Attributes:
-        model: name of the model, e.g. `concepts`.
+        model: name of the model, e.g. `concepts`, or where it was loaded from. Not compared: the
+            same weights may lie in another folder.
         weights: SHA-256 over the hashes of all weight and vocabulary files.
         prompts: SHA-256 of every template and constant that enters the text.
         sampling: the sampling configuration in words (policy, rate, windows, pixels).
         thinking: the stop rule, `none` where the model does not think.
         centring: how a library's mean enters the score, `none` where it does not.
         dimension: length D of each vector.
+        head: how token states become one vector, e.g. `mean`, or `last of layer 20`.
         normalised: whether vectors have unit length.
     """
 
-    model: str
+    model: str = field(compare=False)
     weights: str
     prompts: str
     sampling: str
     thinking: str
     centring: str
     dimension: int
+    head: str = "mean"
     normalised: bool = True
 
     @property
     def fingerprint(self) -> str:
-        """Sixteen hex digits that name this spec."""
-        text = json.dumps(asdict(self), sort_keys=True)
+        """Sixteen hex digits that name this spec, the place of the model aside."""
+        compared = {key: value for key, value in asdict(self).items() if key != "model"}
+        text = json.dumps(compared, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     @classmethod
     def from_dict(cls, values: dict[str, object]) -> "EmbedderSpec":
         """The reverse of `dataclasses.asdict`; raises `UsageError` on missing or foreign fields."""
-        expected = {field.name: field.type for field in fields(cls)}
+        expected = {known.name: known.type for known in fields(cls)}
+        if isinstance(values, dict):
+            values = {"head": "mean", **values}  # the first version knew no other head
         good = isinstance(values, dict) and set(values) == set(expected)
         if not good or any(type(values[n]) is not kind for n, kind in expected.items()):
             raise UsageError(f"not an embedder spec: need the fields {sorted(expected)}")
@@ -180,10 +232,10 @@ class EmbedderSpec:
         if self == other:
             return
         lines = []
-        for field in fields(self):
-            mine, theirs = getattr(self, field.name), getattr(other, field.name)
-            mark = "  " if mine == theirs else "! "
-            lines.append(f"{mark}{field.name}: {mine} | {theirs}")
+        for known in fields(self):
+            mine, theirs = getattr(self, known.name), getattr(other, known.name)
+            mark = "  " if mine == theirs or not known.compare else "! "
+            lines.append(f"{mark}{known.name}: {mine} | {theirs}")
         raise SpecMismatch(
             f"vectors of two different embedders do not compare ({remedy}):\n" + "\n".join(lines)
         )

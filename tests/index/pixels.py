@@ -18,7 +18,7 @@ class Pixels:
     """Features are the mean colours of 3 x 3 tiles and a constant."""
 
     model, weights, prompts, max_tokens, centre_D = "pixels", "w0", "p0", 512, None
-    dimension = 28
+    dimension, head, kinds = 28, "mean", frozenset({"video"})
 
     def __init__(self) -> None:
         self.most_frames = 0
@@ -31,9 +31,10 @@ class Pixels:
         constant = np.full((len(frames), 1), 0.1)
         return Features(np.concatenate([*means, constant], axis=1), frames.times_F)
 
-    def video(self, clips) -> States:
-        means = np.stack([clip.values_F.mean(axis=0) for clip in clips])[:, None]
-        return States(means.astype(np.float32), np.ones((len(clips), 1), np.bool_))
+    def states(self, contents):
+        means = np.stack([content.clip.values_F.mean(axis=0) for content in contents])[:, None]
+        mask = np.ones((len(means), 1), np.bool_)
+        yield list(range(len(means))), States(means.astype(np.float32), mask)
 
 
 def embedder() -> Embedder:

@@ -2,16 +2,17 @@
 
 import json
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from kinoscope.batching import by_length, packed
 from kinoscope.errors import UsageError
 from kinoscope.prompts import CLASS_NAME, prompts_hash
 from kinoscope.runtime import open_session, usable_cores
-from kinoscope.types import Features, Float32, Frames, Int64, States, UInt8
+from kinoscope.types import Content, Features, Float32, Frames, Int64, Kind, States, UInt8
 from kinoscope.weights import CLASSES, SIDE_PX, ConceptsFiles
 
 if TYPE_CHECKING:
@@ -22,6 +23,8 @@ TOP = 50
 """Classes that speak for a frame; their probabilities are scaled to sum to one."""
 
 _VISION_BATCH = 8
+_BATCH_TOKENS = 4096  # of clips, whose tokens are frames
+_BATCH_TEXT_TOKENS = 1024
 _MAX_TOKENS = 256  # what MiniLM was trained on; its position table would hold 512
 
 
@@ -33,6 +36,8 @@ class Concepts:
     """
 
     model = "concepts"
+    head = "mean"
+    kinds: frozenset[Kind] = frozenset({"text", "image", "video"})
     max_tokens = _MAX_TOKENS
     limits = (
         "names the 1000 kinds of things of ImageNet: animals, vehicles, tools, food, clothes",
@@ -99,6 +104,17 @@ class Concepts:
             for classes, chances in zip(top_FK, chances_FK, strict=True)
         ]
 
+    def states(self, contents: Sequence[Content]) -> Iterator[tuple[list[int], States]]:
+        """Texts apart from clips, each by length: row numbers and their states [B, T, 384]."""
+        clips = {n: content.clip for n, content in enumerate(contents) if content.clip is not None}
+        texts = {n: content.text for n, content in enumerate(contents) if content.text is not None}
+        frames = {n: len(clip) for n, clip in clips.items()}
+        for rows in _packs(frames, _BATCH_TOKENS):
+            yield rows, self.video([clips[n] for n in rows])
+        tokens = {n: min(self.count_tokens(text), _MAX_TOKENS) for n, text in texts.items()}
+        for rows in _packs(tokens, _BATCH_TEXT_TOKENS):
+            yield rows, self.text([texts[n] for n in rows])
+
     def video(self, clips: Sequence[Features]) -> States:
         """The rows of each clip's frames as its states [B, T, 384]; T is the longest clip's."""
         return _padded([np.asarray(clip.values_F, np.float32) for clip in clips])
@@ -157,6 +173,13 @@ class Concepts:
     def _class_names(self) -> list[str]:
         names: list[str] = json.loads(self._files.class_names.read_text(encoding="utf-8"))
         return names
+
+
+def _packs(sizes: dict[int, int], budget: int) -> Iterator[list[int]]:
+    """Rows in batches of like size: `{row: tokens}` -> lists of rows."""
+    rows = list(sizes)
+    ordered = (rows[n] for n in by_length(list(sizes.values())))
+    return packed(ordered, sizes.__getitem__, budget)
 
 
 def _square(frames: Frames) -> UInt8:

@@ -1,22 +1,22 @@
 """What every backbone gives, from ImageNet concepts to a multimodal LLM."""
 
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Iterator, Sequence
+from typing import Any, Protocol
 
-from kinoscope.types import Features, Float32, Frames, States
+from kinoscope.types import Content, Features, Float32, Frames, Kind, States
 
 
 class Backbone(Protocol):
     """Turns frames and text into token states that a head pools.
 
     The work on a video has two halves, so that overlapping clips share the first:
-    `vision` sees one frame alone; `video` reads a clip, an ordered choice of such frames.
+    `vision` sees one frame alone; `states` reads a clip, an ordered choice of such frames.
     Results do not depend on how rows are batched (cosine >= 0.9999).
     """
 
     @property
     def model(self) -> str:
-        """Name for the spec."""
+        """Name, or place, for the spec."""
 
     @property
     def weights(self) -> str:
@@ -27,8 +27,16 @@ class Backbone(Protocol):
         """SHA-256 of all templates, for the spec."""
 
     @property
+    def head(self) -> str:
+        """How its states become a vector, for the spec; the first word is a key of `HEADS`."""
+
+    @property
     def dimension(self) -> int:
         """D of the states."""
+
+    @property
+    def kinds(self) -> frozenset[Kind]:
+        """What it can read."""
 
     @property
     def centre_D(self) -> Float32 | None:
@@ -51,8 +59,41 @@ class Backbone(Protocol):
     def vision(self, frames: Frames) -> Features:
         """One feature row a frame, each from that frame alone."""
 
-    def video(self, clips: Sequence[Features]) -> States:
-        """States of B clips [B, T, D], padded with a false mask."""
+    def states(self, contents: Sequence[Content]) -> Iterator[tuple[list[int], States]]:
+        """Row numbers and states [B, T, D] of one batch after another, until each row came once.
 
-    def text(self, texts: Sequence[str]) -> States:
-        """States of B texts [B, T, D], padded with a false mask."""
+        The backbone chooses the batches: rows of like length that fit its memory.
+        """
+
+
+class LanguageBackbone(Backbone, Protocol):
+    """A backbone with a language model behind it: it can think in steps, and answer in words.
+
+    Tensors are torch's. A `session` is a batch of prompts that has been read, with its KV cache.
+    """
+
+    def read(self, contents: Sequence[Content]) -> "Session":
+        """Reads prompts in one forward pass and keeps their cache."""
+
+    def head_rows(self, token_ids: Any) -> Any:
+        """Rows of the LM head for token ids [K] -> [K, D]: logits of a few words, not of all."""
+
+    def embed_tokens(self, token_ids: Any) -> Any:
+        """Input embeddings of token ids [...] -> [..., D]."""
+
+    def generate(self, contents: Sequence[Content], *, max_new_tokens: int = 64) -> list[str]:
+        """Greedy answers to contents as they are, without an embedding's prompt."""
+
+
+class Session(Protocol):
+    """Prompts that were read: their last states, and room for steps behind them."""
+
+    @property
+    def last_BD(self) -> Any:
+        """The state of each row's last token [B, D], with a gradient where one is wanted."""
+
+    def step(self, inputs_BD: Any) -> Any:
+        """Feeds one input embedding a row [B, D]; the state after reading it [B, D]."""
+
+    def keep(self, rows: Sequence[int]) -> None:
+        """Lets all other rows go, their cache included."""

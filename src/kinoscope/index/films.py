@@ -1,4 +1,4 @@
-"""Videos in work: frames come in by pieces, only their features stay, clips and rows come out."""
+"""Videos in work: frames come in by pieces, clips and rows come out."""
 
 import time
 from dataclasses import dataclass, field
@@ -9,11 +9,12 @@ import numpy as np
 from kinoscope.errors import MediaFault
 from kinoscope.index.rows import FileRow
 from kinoscope.index.scan import FoundFile
-from kinoscope.types import ClipEmbeddings, Features, Frames
+from kinoscope.types import ClipEmbeddings, Frames
 from kinoscope.video import DecodeReport, VideoInfo
 
 if TYPE_CHECKING:
     from kinoscope.embedder import Embedder
+    from kinoscope.streaming import ClipStream
 
 VISION_FRAMES = 32
 """Frames in one call of the vision tower: enough to fill the cores, 6.5 MB at 260 px."""
@@ -28,7 +29,7 @@ class Film:
     info: VideoInfo | None = None
     seen_s: float = 0.0
     _waiting: list[Frames] = field(default_factory=list)
-    _features: list[Features] = field(default_factory=list)
+    _stream: "ClipStream | None" = None
 
     @property
     def size_bytes(self) -> int:
@@ -52,7 +53,8 @@ class Film:
         """Vectors of the whole film, all of which was received."""
         if self._waiting:
             self._look(embedder)
-        return embedder.embed_clips(Features.concatenate(self._features), end_s)
+        assert self._stream is not None, "a film without frames"
+        return self._stream.finish(end_s)
 
     def rows(self, report: DecodeReport) -> list[FileRow]:
         """A row for each file."""
@@ -79,7 +81,8 @@ class Film:
             np.concatenate([part.rgb_FHWC for part in parts]),
             np.concatenate([part.times_F for part in parts]),
         )
-        self._features.append(embedder.vision(frames))
+        self._stream = self._stream or embedder.clip_stream()
+        self._stream.add(embedder.vision(frames))
 
 
 def quarantine_row(

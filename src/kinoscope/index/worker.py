@@ -51,6 +51,7 @@ def decode_file(request: DecodeRequest) -> Iterator[Decoded]:
         request.file.path,
         policy=sampling.policy,
         side_px=sampling.side_px,
+        max_pixels=sampling.max_pixels,
         limits=request.limits,
         threads=request.threads,
     ) as reader:

@@ -1,5 +1,6 @@
 """Stored frames as they are meant to be seen: scaled, upright, RGB."""
 
+import math
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from av.sidedata.sidedata import SideDataContainer
 
 _UPRIGHT = (1, 0, 0, 1)
+_LONGEST_STRIP = 90  # models refuse pictures of a more extreme shape
 
 
 class Display:
@@ -25,7 +27,13 @@ class Display:
         rotation: clockwise degrees from the stored picture to the upright one.
     """
 
-    def __init__(self, first: "VideoFrame", aspect: Fraction | None, side_px: int | None) -> None:
+    def __init__(
+        self,
+        first: "VideoFrame",
+        aspect: Fraction | None,
+        side_px: int | None,
+        max_pixels: int | None = None,
+    ) -> None:
         from av.video.reformatter import VideoReformatter
 
         self._scaler = VideoReformatter()
@@ -36,7 +44,7 @@ class Display:
         self._mirrored_y = (b if self._transposed else d) < 0
         stored = (max(1, round(first.width * (aspect or 1))), first.height)
         self.width, self.height = stored[::-1] if self._transposed else stored
-        self._scaled = stored if side_px is None else (side_px, side_px)
+        self._scaled = fitted(stored, max_pixels) if side_px is None else (side_px, side_px)
 
     @property
     def rotation(self) -> int:
@@ -64,6 +72,20 @@ class Display:
         if self._transposed:
             rgb_HWC = rgb_HWC.transpose(1, 0, 2)
         return rgb_HWC[:: -1 if self._mirrored_y else 1, :: -1 if self._mirrored_x else 1]
+
+
+def fitted(size: tuple[int, int], max_pixels: int | None) -> tuple[int, int]:
+    """A size of the same shape with at most so many pixels; a strip is made 90 times as long.
+
+    (1280, 720), 460800 -> (905, 509).
+    """
+    if max_pixels is None:
+        return size
+    least = max(-(-side // _LONGEST_STRIP) for side in size)
+    width, height = (max(side, least) for side in size)
+    shrink = min(1.0, math.sqrt(max_pixels / (width * height)))
+    wide = min(max(1, int(width * shrink)), max_pixels)
+    return wide, min(max(1, int(height * shrink)), max_pixels // wide)
 
 
 def _matrix(frame: "VideoFrame") -> tuple[int, int, int, int]:

@@ -83,7 +83,8 @@ class VideoReader:
     Args:
         path: a file; never taken for a URL or a pattern, whatever its name looks like.
         policy: `exact` takes the frame on screen at an instant, `keyframe` the keyframe before it.
-        side_px: pictures are scaled, whole, to `side_px` x `side_px`; None keeps the display size.
+        side_px: pictures are scaled, whole, to `side_px` x `side_px`; None keeps their shape.
+        max_pixels: with `side_px=None`, pictures are scaled down to at most so many pixels.
         limits: bounds on memory and work.
         threads: decoder threads; 0 lets the decoder choose.
 
@@ -98,15 +99,18 @@ class VideoReader:
         side_px: int | None = 260,
         limits: DecodeLimits = _DEFAULT_LIMITS,
         threads: int = 1,
+        max_pixels: int | None = None,
     ) -> None:
         if policy not in ("exact", "keyframe"):
             raise UsageError(f"policy {policy!r}: choose exact or keyframe")
         if side_px is not None and not 1 <= side_px <= limits.max_side_px:
             raise UsageError(f"side_px {side_px}: choose 1..{limits.max_side_px}, or None")
+        if max_pixels is not None and not (side_px is None and max_pixels >= 1):
+            raise UsageError(f"max_pixels {max_pixels}, side_px {side_px}: give one of the two")
         if threads < 0:
             raise UsageError(f"threads {threads}: choose 1 or more, or 0 for automatic")
         self._path = Path(path)
-        self._side_px = side_px
+        self._side_px, self._max_pixels = side_px, max_pixels
         self._setup = Setup(policy == "keyframe", limits, threads)
         self._resources = ExitStack()
 
@@ -235,7 +239,7 @@ class VideoReader:
         """Learns from the first frame what pictures look like."""
         source = self._source
         aspect = source.stream.sample_aspect_ratio
-        self._display = Display(first.frame, aspect, self._side_px)
+        self._display = Display(first.frame, aspect, self._side_px, self._max_pixels)
         check_size(self._path, self._display.width, self._display.height, self._setup.limits)
         rate = source.stream.average_rate or source.stream.guessed_rate
         self._info = VideoInfo(

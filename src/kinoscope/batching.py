@@ -1,0 +1,44 @@
+"""Which inputs go through a model together: runs that stay small when padded to the longest."""
+
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+def by_length(lengths: Sequence[float]) -> list[int]:
+    """Row numbers, longest first, so that neighbours need little padding: [3, 9, 5] -> [1, 2, 0].
+
+    The longest come first because they need the most memory: if it does not suffice, the run ends
+    at its start. Equal lengths keep their order.
+    """
+    return sorted(range(len(lengths)), key=lambda row: -lengths[row])
+
+
+def packed(
+    items: Iterable[T],
+    size: Callable[[T], int],
+    budget: int,
+    key: Callable[[T], Hashable] = lambda _item: None,
+) -> Iterator[list[T]]:
+    """Neighbouring items in packs of at most `budget` padded tokens; a larger item goes alone.
+
+    Args:
+        items: taken one by one, so that at most one pack and one item exist at a time.
+        size: tokens of an item; a pack costs its longest item times its count.
+        budget: most tokens of a pack, padding included.
+        key: only items with equal keys share a pack.
+
+    Sizes 5, 4, 4, 9 with a budget of 12 -> [5, 4], [4], [9].
+    """
+    pack: list[T] = []
+    longest = 0
+    for item in items:
+        longest = max(longest, size(item))
+        full = bool(pack) and longest * (len(pack) + 1) > budget
+        if full or (pack and key(item) != key(pack[0])):
+            yield pack
+            pack, longest = [], size(item)
+        pack.append(item)
+    if pack:
+        yield pack
