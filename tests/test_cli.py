@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from kinoscope import cli
+from kinoscope.cli import console
 from kinoscope.index.store import Store
 
 
@@ -227,7 +228,7 @@ def test_a_watched_folder_without_videos_can_be_removed(run, tmp_path) -> None:
     assert json.loads(run("info", "--json", "--index", tmp_path / "i")[1])["sources"] == []
 
 
-@pytest.mark.parametrize("change", [{"model": "mini"}, {"dimension": 999}, {"weights": "other"}])
+@pytest.mark.parametrize("change", [{"dimension": 999}, {"weights": "other"}])
 def test_an_index_of_another_embedder_is_a_mismatch_that_prints_both(
     run, ready, tmp_path, change
 ) -> None:
@@ -240,6 +241,17 @@ def test_an_index_of_another_embedder_is_a_mismatch_that_prints_both(
         if command != ["doctor"] or "weights" not in change:
             assert code == 5, err
             assert f"! {next(iter(change))}" in err
+
+
+def test_an_index_whose_model_is_elsewhere_says_how_to_name_it(run, ready, tmp_path) -> None:
+    moved = shutil.copytree(ready, tmp_path / "moved")
+    manifest = json.loads((moved / "kinoscope.json").read_text())
+    manifest["spec"]["model"] = "/nowhere/mini"
+    (moved / "kinoscope.json").write_text(json.dumps(manifest))
+    code, _, err = run("search", "x", "--index", moved)
+    assert code == 6
+    assert "the model of this index, /nowhere/mini, cannot be loaded" in err
+    assert run("search", "x", "--index", moved, "--model", "concepts")[0] == 0
 
 
 def test_old_dates_reach_everything_and_closed_input_is_named(run, ready, monkeypatch) -> None:
@@ -336,10 +348,10 @@ def test_help_answers_at_once_and_names_every_command() -> None:
     ],
 )
 def test_times_read_as_a_clock(seconds: float, text: str) -> None:
-    assert cli.clock(seconds) == text
+    assert console.clock(seconds) == text
 
 
 def test_the_index_folder_comes_from_option_then_environment(monkeypatch) -> None:
     monkeypatch.setenv("KINOSCOPE_INDEX", os.sep + "elsewhere")
-    assert cli._index_folder(None) == Path(os.sep + "elsewhere")
-    assert cli._index_folder(Path("here")) == Path("here")
+    assert console.index_folder(None) == Path(os.sep + "elsewhere")
+    assert console.index_folder(Path("here")) == Path("here")

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from kinoscope.backbones.options import LoadOptions
 from kinoscope.embedder import Embedder
 from kinoscope.errors import IndexFault, SpecMismatch, UsageError
 from kinoscope.index import handle
@@ -81,6 +82,7 @@ def test_an_index_asks_for_the_embedder_that_made_it(tmp_path, monkeypatch, samp
 
     monkeypatch.setattr(handle.Embedder, "load", load)
     assert Index.open(tmp_path / "index").embedder is embedder
+    assert asked.pop("options") == LoadOptions(offline=True)
     assert asked == {"model": "words", "sampling": sampling, "truncate_dim": 8}
 
 

@@ -1,11 +1,12 @@
 """An index together with the embedder that asks it: what `kinoscope.Index` is."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from kinoscope.embedder import Embedder
-from kinoscope.errors import UsageError
+from kinoscope.errors import SetupError, UsageError
 from kinoscope.index.derived import Derived, open_derived, stamp_of
 from kinoscope.index.manifest import MANIFEST
 from kinoscope.index.rows import FileRow, folder_prefix
@@ -15,6 +16,7 @@ from kinoscope.sampling import SamplingConfig
 from kinoscope.types import EmbedderSpec
 
 if TYPE_CHECKING:
+    from kinoscope.backbones.options import LoadOptions
     from kinoscope.index.build import BuildOptions
     from kinoscope.index.progress import BuildReport, Progress
 
@@ -26,10 +28,18 @@ class Index:
     >>> search(index, "a dog runs on the beach", k=5)
     """
 
-    def __init__(self, store: Store, embedder: Embedder | None = None) -> None:
+    def __init__(
+        self,
+        store: Store,
+        embedder: Embedder | None = None,
+        *,
+        model: str | None = None,
+        options: "LoadOptions | None" = None,
+    ) -> None:
         """`open` is the usual way; without an embedder, the one that made the index is loaded."""
         self.store = store
         self._embedder = embedder
+        self._model, self._options = model, options
         self._derived: Derived | None = None
 
     def __repr__(self) -> str:
@@ -42,17 +52,30 @@ class Index:
 
     @classmethod
     def open(
-        cls, folder: str | Path, embedder: Embedder | None = None, *, create: bool = False
+        cls,
+        folder: str | Path,
+        embedder: Embedder | None = None,
+        *,
+        create: bool = False,
+        model: str | None = None,
+        options: "LoadOptions | None" = None,
     ) -> "Index":
         """An index that is there; with `create`, one that is made for `embedder` if it is not.
+
+        Args:
+            folder: of the index.
+            embedder: that asks it; by default the one that made it, loaded on first use.
+            create: make the index if it is not there.
+            model: where the index's model lies now, if not where it was.
+            options: how that model is loaded.
 
         Raises `IndexFault` if the folder is no index of this or an earlier format.
         """
         folder = _expanded(folder)
         if create and not is_index(folder):
-            embedder = embedder or Embedder.load()
+            embedder = embedder or Embedder.load(model or "concepts", options=options)
             return cls(Store.create(folder, embedder.spec), embedder)
-        return cls(Store.open(folder), embedder)
+        return cls(Store.open(folder), embedder, model=model, options=options)
 
     @property
     def spec(self) -> EmbedderSpec:
@@ -63,7 +86,7 @@ class Index:
     def embedder(self) -> Embedder:
         """Turns queries into vectors; loaded on first use."""
         if self._embedder is None:
-            self._embedder = _embedder_of(self.spec)
+            self._embedder = _embedder_of(self.spec, self._model, self._options)
         return self._embedder
 
     def derived(self) -> Derived:
@@ -146,15 +169,52 @@ class Index:
         return [row for row in self.store.files() if row.state == "failed"]
 
 
-def _embedder_of(spec: EmbedderSpec) -> Embedder:
-    """The embedder that a spec describes; `SpecMismatch` if this version has none like it."""
+def _embedder_of(spec: EmbedderSpec, model: str | None, options: "LoadOptions | None") -> Embedder:
+    """The embedder that a spec describes, never fetched from the network.
+
+    Raises `SpecMismatch` if this version has none like it, `SetupError` if its model is not here.
+    """
     try:
         sampling = SamplingConfig.parse(spec.sampling)
-        return Embedder.load(spec.model, sampling=sampling, truncate_dim=spec.dimension)
+        if (model or spec.model) == "concepts":
+            return Embedder.load(sampling=sampling, truncate_dim=spec.dimension)
     except UsageError as error:
         remedy = f"{error}; index again with this version"
         Embedder.load().spec.require_equal(spec, remedy=remedy)
         raise
+    return _checkpoint_of(spec, sampling, model, options)
+
+
+def _checkpoint_of(
+    spec: EmbedderSpec,
+    sampling: SamplingConfig,
+    model: str | None,
+    options: "LoadOptions | None",
+) -> Embedder:
+    from kinoscope.backbones.options import LoadOptions
+
+    if options is None:
+        options = LoadOptions(offline=True, **_told(spec))
+    place = model or spec.model
+    try:
+        return Embedder.load(place, sampling=sampling, truncate_dim=spec.dimension, options=options)
+    except (UsageError, SetupError) as error:
+        raise SetupError(
+            f"the model of this index, {place}, cannot be loaded ({error});"
+            " say where it lies with --model"
+        ) from error
+
+
+def _told(spec: EmbedderSpec) -> dict[str, Any]:
+    """Options that a spec tells: `last of layer 20`, and a rounding behind the weights' hash."""
+    layer = re.fullmatch(r"\w+ of layer (\d+)", spec.head)
+    told: dict[str, Any] = {"layer": int(layer[1])} if layer else {}
+    rounding = spec.weights.partition(" ")[2]
+    if rounding in ("bfloat16", "float16"):
+        told["dtype"] = rounding
+    elif rounding in ("8bit", "4bit"):
+        told["quantisation"] = rounding
+    return told
 
 
 def _expanded(path: str | Path) -> Path:

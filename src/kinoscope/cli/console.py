@@ -1,0 +1,109 @@
+"""What all commands share: the app, errors as sentences, options by name, output."""
+
+import io
+import os
+import sys
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from kinoscope.errors import KinoscopeError, UsageError
+
+if TYPE_CHECKING:
+    from kinoscope.backbones.options import LoadOptions
+
+app = typer.Typer(
+    help="Find the moment you describe in your own videos.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    rich_markup_mode=None,
+)
+
+IndexFolder = Annotated[
+    Path | None,
+    typer.Option(
+        "--index", metavar="DIR", help="Index folder; default $KINOSCOPE_INDEX or your data folder."
+    ),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON object a line on stdout.")]
+ModelName = Annotated[
+    str | None,
+    typer.Option(
+        "--model", metavar="NAME", help="concepts, a checkpoint's folder or hub name, or a URL."
+    ),
+]
+ModelOptions = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--option",
+        metavar="NAME=VALUE",
+        help="For the model, repeatable: dtype, device_map, adapter, layer, template, ...",
+    ),
+]
+
+
+def main() -> None:
+    """Runs the command line; a user's error is one sentence on stderr and an exit code by kind."""
+    for stream in (sys.stdin, sys.stdout, sys.stderr):  # names and input need not be Unicode
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="surrogateescape")
+    warnings.showwarning = lambda message, *_where: say(f"kinoscope: {message}")
+    try:
+        app()
+    except KinoscopeError as error:
+        say(f"kinoscope: {error}")
+        sys.exit(error.exit_code)
+    except OSError as error:  # a name too long, a folder without permission, a deleted current one
+        say(f"kinoscope: {error.filename or 'input or output'}: {error.strerror or error}")
+        sys.exit(UsageError.exit_code)
+
+
+def load_options(model: str | None, options: list[str] | None) -> "LoadOptions | None":
+    """`--option` pairs; a command never fetches a model, but for `setup`."""
+    if model in (None, "concepts") and not options:
+        return None
+    from kinoscope.backbones.options import LoadOptions
+
+    pairs = [text.partition("=") for text in options or ()]
+    wrong = next((name for name, equals, _ in pairs if not equals), None)
+    if wrong is not None:
+        raise UsageError(f"--option {wrong!r}: write NAME=VALUE, such as dtype=bfloat16")
+    return LoadOptions.from_strings(
+        {"offline": "true", **{name: value for name, _, value in pairs}}
+    )
+
+
+def out(line: object) -> None:
+    """A line of results; ends quietly when the reader has left, as `head -1` does."""
+    try:
+        print(line, flush=True)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise typer.Exit(0) from None
+
+
+def say(text: str) -> None:
+    """A line for a person, on stderr."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def index_folder(chosen: Path | None) -> Path:
+    """The folder that was named, else that of the environment, else the user's."""
+    if chosen is not None:
+        return chosen
+    import platformdirs
+
+    return Path(
+        os.environ.get("KINOSCOPE_INDEX")
+        or platformdirs.user_data_path("kinoscope", False) / "index"
+    )
+
+
+def clock(seconds: float) -> str:
+    """Seconds as a person reads them: 75.5 -> `1:15.5`, 3661 -> `1:01:01.0`."""
+    minutes, rest = divmod(round(seconds, 1), 60)
+    hours, minutes = divmod(int(minutes), 60)
+    return f"{hours}:{minutes:02}:{rest:04.1f}" if hours else f"{minutes}:{rest:04.1f}"

