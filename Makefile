@@ -4,6 +4,9 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 DEMO   := .demo
 
+RECIPES := startup hostile damage concepts_samples concepts_choices concepts_runtime concepts_openvino \
+	backbones interop index_speed query_speed crash
+
 .PHONY: demo test check docs results clean
 
 $(VENV)/.ready: pyproject.toml
@@ -21,7 +24,7 @@ demo: $(VENV)/.ready
 
 test: check
 	$(BIN)/kinoscope setup
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile  # tiny models gain nothing by more
 
 check: $(VENV)/.ready
 	$(BIN)/ruff check .
@@ -34,7 +37,8 @@ docs: $(VENV)/.ready
 
 # Measures every saved result again; each recipe also runs alone: python -m recipes.NAME
 results: $(VENV)/.ready
-	for name in startup hostile damage concepts_samples concepts_choices concepts_runtime index_speed query_speed crash; do \
+	$(BIN)/python -m pip install --quiet --editable '.[dev,runtimes]'
+	for name in $(RECIPES); do \
 		$(BIN)/python -m recipes.$$name || exit 1; done
 
 clean:

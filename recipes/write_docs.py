@@ -5,20 +5,24 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any, cast
 
 from kinoscope.evaluation.results import load_result
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "results"
-COMMANDS = ("setup", "samples", "index", "search", "info", "remove", "doctor")
-BLOCK = re.compile(r"(<!-- results: begin[^>]*-->\n).*?(<!-- results: end -->)", re.DOTALL)
+COMMANDS = (
+    *("index", "search", "info", "remove"),
+    *("setup", "samples", "models", "export", "doctor"),
+)
 
 
 def main() -> None:
     """Rewrites every generated text in place."""
     (ROOT / "docs" / "cli.md").write_text(cli_page())
-    readme = ROOT / "README.md"
-    readme.write_text(with_results(readme.read_text()))
+    for name, write in PAGES.items():
+        page = ROOT / name
+        page.write_text(write(page.read_text()))
 
 
 def cli_page() -> str:
@@ -55,9 +59,73 @@ def _help(command: str) -> str:
     return "\n".join(lines).replace("python -m kinoscope", "kinoscope")
 
 
+def with_block(page: str, name: str, text: str) -> str:
+    """A page with what stands between `<!-- name: begin` and `<!-- name: end -->` exchanged."""
+    block = re.compile(rf"(<!-- {name}: begin[^>]*-->\n).*?(<!-- {name}: end -->)", re.DOTALL)
+    assert block.search(page), f"no block {name}"
+    return block.sub(lambda found: found[1] + text + found[2], page)
+
+
 def with_results(readme: str) -> str:
     """The README with its table of figures rewritten from results/*.json."""
-    return BLOCK.sub(lambda found: found[1] + results_table() + found[2], readme)
+    return with_block(readme, "results", results_table())
+
+
+def with_backbones(page: str) -> str:
+    """The page on multimodal LLMs with its tables rewritten from saved results."""
+    page = with_block(page, "checks", checks_table())
+    page = with_block(page, "interop", interop_table())
+    return with_block(page, "full size", full_size_table())
+
+
+def checks_table() -> str:
+    """One row a family: each check's verdict, the worst of their cosines, the time of all."""
+    result = load_result("backbones", folder=RESULTS)
+    rows = cast(list[dict[str, Any]], result.details["adapters"])
+    least = float(str(result.details["least"]))
+    names = [check["name"] for check in rows[0]["checks"]]
+    lines = [f"| adapter | {' | '.join(names)} | 1 - least cosine | wall s |"]
+    lines.append("|---" * (len(names) + 3) + "|")
+    for row in rows:
+        cosines = [check["cosine"] for check in row["checks"]]
+        cells = ["ok" if cosine >= least else "**failed**" for cosine in cosines]
+        wall_s = sum(check["wall_s"] for check in row["checks"])
+        apart = max(0.0, 1 - min(cosines))
+        lines.append(f"| {row['family']} | {' | '.join(cells)} | {apart:.0e} | {wall_s:.1f} |")
+    counts = " ".join(f"{result.metrics[name].value:.0f} {name}" for name in ("checks", "failed"))
+    worst = f"1 - least cosine {max(0.0, 1 - result.metrics['worst_cosine'].value):.0e}"
+    return "\n".join([*lines, "", f"{counts}, {worst}: `{result.command}`.", ""])
+
+
+def full_size_table() -> str:
+    """One row a published checkpoint."""
+    rows = cast(list[dict[str, Any]], load_result("backbones", folder=RESULTS).details["full_size"])
+    columns = {
+        "checkpoint": "name",
+        "billions": "billions",
+        "vector": "dimension",
+        "tokens": "context",
+        "float32 GB": "float32_gb",
+        "bfloat16 GB": "bfloat16_gb",
+        "8 bit GB": "8bit_gb",
+        "4 bit GB": "4bit_gb",
+    }
+    lines = [f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
+    lines += [f"| {' | '.join(str(row[key]) for key in columns.values())} |" for row in rows]
+    notes = [f"* {row['name']}: {row['note']}." for row in rows if row["note"]]
+    return "\n".join([*lines, "", *notes, *([""] if notes else [])])
+
+
+def interop_table() -> str:
+    """One row a figure of `results/interop.json`."""
+    result = load_result("interop", folder=RESULTS)
+    lines = ["| what | value |", "|---|---|"]
+    lines += [
+        f"| {label} | {_number(result.metrics[name].value, unit)} |"
+        for label, name, unit in INTEROP
+        if name in result.metrics
+    ]
+    return "\n".join([*lines, "", f"By `{result.command}`.", ""])
 
 
 def results_table() -> str:
@@ -74,11 +142,22 @@ def results_table() -> str:
 
 
 def _number(value: float, unit: str) -> str:
+    if unit == "cosine":
+        return f"{value:.7f}"
     if unit == "%":
         return f"{100 * value:.1f} %"
     digits = 0 if abs(value) >= 100 or value == int(value) else 3 - len(str(int(abs(value))))
     return f"{value:,.{digits}f} {unit}".strip()
 
+
+INTEROP = (
+    ("Least cosine, sentence-transformers export against Kinoscope", "st_cosine", "cosine"),
+    ("Mock tasks of mteb that ran, of all tried", "mteb_ok", "%"),
+    ("Recall@10 kept by float16 vectors", "float16_recall_at_10", "%"),
+    ("by int8 vectors, a quarter of the size", "int8_recall_at_10", "%"),
+    ("by binary vectors, a thirty-second", "binary_recall_at_10", "%"),
+    ("by binary vectors and a second ranking of forty", "binary_rerank_recall_at_10", "%"),
+)
 
 FIGURES = (
     ("Sample clips, text to video: R@1", "concepts_samples", "r1", "%"),
@@ -109,6 +188,8 @@ FIGURES = (
     ("`import kinoscope`, which loads no PyTorch", "startup", "import_s", "s"),
     ("A new process until a text and a picture are encoded", "startup", "load_s", "s"),
 )
+
+PAGES = {"README.md": with_results, "docs/backbones.md": with_backbones}
 
 
 if __name__ == "__main__":
