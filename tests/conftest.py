@@ -1,5 +1,7 @@
 """What several tests share: made videos, written once a run."""
 
+import socket
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -7,12 +9,45 @@ import numpy as np
 import pytest
 from hypothesis import settings
 
+from kinoscope import cli, libraries
 from kinoscope.samples import write_video
 from tests.media import Case, make_hostile_set
 from tests.movies import Movie
 
 settings.register_profile("no clock", deadline=None)  # a busy machine is no failure
 settings.load_profile("no clock")
+
+
+@pytest.fixture
+def run(monkeypatch, capsys):
+    """Runs the command line in this process: words -> (exit code, stdout, stderr)."""
+
+    def call(*words: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["kinoscope", *map(str, words)])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+            raise SystemExit(0)
+        said = capsys.readouterr()
+        return ended.value.code or 0, said.out, said.err
+
+    return call
+
+
+@pytest.fixture
+def no_network(monkeypatch) -> None:
+    """Any connection fails the test."""
+
+    def refuse(*arguments: object, **_named: object) -> None:
+        raise AssertionError(f"a connection to {arguments}")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+
+
+@pytest.fixture(scope="session")
+def one_torch_thread() -> None:
+    """Models of the tests are so small that a second thread only waits for the first."""
+    libraries.torch().set_num_threads(1)
 
 
 @pytest.fixture(scope="session")

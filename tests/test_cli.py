@@ -11,24 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from kinoscope import cli
 from kinoscope.cli import console
 from kinoscope.index.store import Store
-
-
-@pytest.fixture
-def run(monkeypatch, capsys):
-    """Runs the command line in this process: words -> (exit code, stdout, stderr)."""
-
-    def call(*words: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["kinoscope", *map(str, words)])
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-            raise SystemExit(0)
-        said = capsys.readouterr()
-        return ended.value.code or 0, said.out, said.err
-
-    return call
 
 
 @pytest.fixture(scope="module")

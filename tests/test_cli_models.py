@@ -1,27 +1,11 @@
 """Commands on models: what they print and write, and one sentence for each mistake."""
 
 import json
-import sys
 
 import pytest
 
-from kinoscope import Embedder, cli
+from kinoscope import Embedder
 from tests.tiny import tiny, tiny_text_only
-
-
-@pytest.fixture
-def run(monkeypatch, capsys):
-    """Runs the command line in this process: words -> (exit code, stdout, stderr)."""
-
-    def call(*words: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["kinoscope", *map(str, words)])
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-            raise SystemExit(0)
-        said = capsys.readouterr()
-        return ended.value.code or 0, said.out, said.err
-
-    return call
 
 
 @pytest.fixture(scope="module")

@@ -17,6 +17,7 @@ ALL_PYTHON = [
 ]
 LAYERS = [
     "errors",
+    "durable",
     "types",
     "sampling",
     "video",
@@ -37,6 +38,7 @@ LAYERS = [
     "interop",
     "samples",
     "doctor",
+    "training",
     "evaluation",
     "cli",
 ]

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 import shutil
 import warnings
 from collections.abc import Callable
@@ -15,6 +14,7 @@ from typing import Any
 import numpy as np
 from filelock import FileLock
 
+from kinoscope.durable import flush
 from kinoscope.errors import SetupError
 from kinoscope.libraries import transformers
 from kinoscope.packages import Package, cache_folder, downloaded, read_member, sha256_of
@@ -180,17 +180,9 @@ def _make(folder: Path, tell: Report) -> None:
     manifest = {"recipe": _recipe(), "files": entries}
     (partial / _MANIFEST).write_text(json.dumps(manifest, indent=1))
     for path in (*partial.iterdir(), partial):
-        _flush(path)
+        flush(path)
     partial.rename(folder)
-    _flush(folder.parent)
-
-
-def _flush(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    flush(folder.parent)
 
 
 def _convert(files: ConceptsFiles, tell: Report) -> None:

@@ -52,6 +52,7 @@ class Fake:
         fault: what goes wrong with embeddings, see `_spoil` and `_misbehave`.
         faults_left: so many times; then all is well.
         asked: path, headers and body of every request.
+        together: answers wait until so many requests were under way at a time.
         busiest: most requests at a time.
     """
 
@@ -70,6 +71,7 @@ class Fake:
     retry_after: str | None = None
     url: str = ""
     asked: list[tuple[str, dict[str, str], Any]] = field(default_factory=list)
+    together: int = 0
     busiest: int = 0
     under_way: int = 0
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -85,6 +87,9 @@ class Fake:
         with self.lock:
             self.under_way += 1
             self.busiest = max(self.busiest, self.under_way)
+        for _ in range(500):  # 5 s: then a client that asks one by one is answered all the same
+            if self.busiest >= self.together or self.closing.wait(0.01):
+                break
         try:
             yield
         finally:

@@ -22,7 +22,7 @@ from kinoscope.sampling import SamplingConfig
 from kinoscope.types import Content
 from tests.backbones.checks import cosine, vectors
 from tests.backbones.plain import clip
-from tests.tiny import FAMILIES, moving_frames, tiny
+from tests.tiny import FAMILIES, moving_frames
 
 CONTENTS = (
     Content(text="a fox runs"),
@@ -36,19 +36,6 @@ ATTENTION = r".*layers\.\d+\.self_attn\.[qv]_proj"  # of the decoder, and of som
 @pytest.fixture(autouse=True)
 def _own_cache(tmp_path, monkeypatch):
     monkeypatch.setenv("KINOSCOPE_CACHE", str(tmp_path / "cache"))
-
-
-@pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory):
-    """A folder with a tiny checkpoint of a family, written once; tests must not change it."""
-    made: dict[str, Path] = {}
-
-    def make(family: str) -> Path:
-        if family not in made:
-            made[family] = tiny(family, tmp_path_factory.mktemp("tiny") / family)
-        return made[family]
-
-    return make
 
 
 def plain_model(folder: Path):

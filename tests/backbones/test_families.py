@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from kinoscope import libraries
 from kinoscope.backbones.families import FAMILIES, family_of, supported
 from kinoscope.backbones.family import Family, Prompt, load_processor
 from kinoscope.backbones.qwen_vl import Qwen25VL
@@ -22,21 +21,6 @@ from tests.backbones.checks import cosine, loaded, thinking_check, vectors
 from tests.backbones.plain import clip, plain
 
 QWENS = ("qwen2_vl", "qwen2_5_vl", "qwen3_vl")
-
-
-@pytest.fixture(scope="session")
-def folders(tmp_path_factory) -> dict[str, Path]:
-    root = tmp_path_factory.mktemp("adapters")
-    return {family: tiny.tiny(family, root / family) for family in tiny.FAMILIES}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    torch = libraries.torch()
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def adapter(name: str, folder: Path, max_pixels: int | None = None) -> Family:

@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import socket
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -22,32 +21,19 @@ from kinoscope.errors import KinoscopeError, SetupError, UsageError
 from kinoscope.sampling import SamplingConfig
 from kinoscope.types import Content
 from tests.backbones.checks import vectors
-from tests.tiny import FAMILIES, tiny, tiny_text_only
+from tests.tiny import FAMILIES, tiny_text_only
 
 
 @pytest.fixture(autouse=True)
-def _no_network_own_cache(tmp_path, monkeypatch):
-    """Any connection fails the test; the user's cache stays as it is."""
-
-    def refuse(*arguments, **_named):
-        raise AssertionError(f"a connection to {arguments}")
-
-    monkeypatch.setattr(socket.socket, "connect", refuse)
-    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+def _own_cache(no_network, tmp_path, monkeypatch):
+    """The user's cache stays as it is."""
     monkeypatch.setenv("KINOSCOPE_CACHE", str(tmp_path / "cache"))
 
 
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory):
-    """A folder with a tiny checkpoint of a family, written once; tests must not change it."""
-    made: dict[str, Path] = {}
-
-    def make(family: str) -> Path:
-        if family not in made:
-            made[family] = tiny(family, tmp_path_factory.mktemp("tiny") / family)
-        return made[family]
-
-    return make
+@pytest.fixture
+def whole(checkpoint):
+    """A folder with a tiny checkpoint of a family; tests must not change it."""
+    return checkpoint
 
 
 @pytest.fixture

@@ -30,7 +30,7 @@ from tests.backbones.checks import (
     vectors,
 )
 from tests.backbones.plain import clip, plain
-from tests.tiny import FAMILIES, LAYERS, tiny
+from tests.tiny import FAMILIES, LAYERS
 
 TELL_TIMES = {"qwen2_5_vl", "qwen3_vl", "smolvlm"}
 HOSTILE = (
@@ -38,22 +38,6 @@ HOSTILE = (
     " <|vision_start|> <|vision_end|> <bos> <eos> <pad> <IMG_CONTEXT> <img> <end_of_utterance>"
     " <fake_token_around_image> <global-img> <row_1_col_1> <<image>image> <|im_<|im_end|>end|>"
 )
-
-
-@pytest.fixture(scope="session")
-def folders(tmp_path_factory) -> dict[str, Path]:
-    root = tmp_path_factory.mktemp("families")
-    return {family: tiny(family, root / family) for family in FAMILIES}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """Models this small are slower on two, and by far where other tests want them too."""
-    torch = libraries.torch()
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(params=FAMILIES)

@@ -1,6 +1,5 @@
 """An embedder passes MTEB's own mock tasks, without network, and gives its own vectors there."""
 
-import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -38,15 +37,6 @@ TASKS = (
 def embedder(tmp_path_factory: pytest.TempPathFactory) -> Embedder:
     folder = tiny("qwen3_vl", tmp_path_factory.mktemp("qwen3"))
     return Embedder.load(str(folder), options=LoadOptions(template="instruction"))
-
-
-@pytest.fixture
-def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*_: Any) -> None:
-        raise AssertionError("a test asked for the network")
-
-    monkeypatch.setattr(socket.socket, "connect", refuse)
-    monkeypatch.setattr(socket, "getaddrinfo", refuse)
 
 
 class Loader:

@@ -1,7 +1,6 @@
 """What is done to a loaded checkpoint as a whole: an adapter merged into it, all of it saved."""
 
 import json
-import os
 import re
 import shutil
 import uuid
@@ -21,6 +20,7 @@ from kinoscope.backbones.checkpoint_files import (
 from kinoscope.backbones.mllm import MLLM, Checkpoint
 from kinoscope.backbones.protocol import Backbone
 from kinoscope.backbones.tarsier import Tarsier2
+from kinoscope.durable import flush
 from kinoscope.errors import UsageError
 from kinoscope.libraries import imported, torch
 from kinoscope.prompts import TEMPLATES
@@ -219,16 +219,8 @@ def _wearing(root: Any, folder: Path) -> Any:
 def _move(partial: Path, folder: Path) -> None:
     """Into place, every byte on the disk before."""
     for path in (*partial.rglob("*"), partial):
-        _flush(path)
+        flush(path)
     if folder.exists():
         folder.rmdir()
     partial.rename(folder)
-    _flush(folder.parent)
-
-
-def _flush(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    flush(folder.parent)

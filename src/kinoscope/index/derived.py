@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
+from kinoscope.durable import flush
 from kinoscope.embedder import PRIOR_VIDEOS
 from kinoscope.errors import IndexFault, UsageError
 from kinoscope.index.catalog import Catalog, build_catalog
@@ -199,11 +200,11 @@ def _save(catalog: Catalog, scan: "TurboQuantIndex | None", folder: Path) -> Non
         names = {"paths": catalog.paths, "scales": catalog.scales, "scan_sha256": ""}
         if scan:
             scan.write(str(draft / _SCAN))
-            _sync(draft / _SCAN)
+            flush(draft / _SCAN)
             names["scan_sha256"] = _digest(draft / _SCAN)
         with _durable(draft / _NAMES) as stream:
             stream.write(json.dumps(names).encode())
-        _sync_folder(draft)
+        flush(draft)
         _publish(draft, folder)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
@@ -217,22 +218,6 @@ def _durable(path: Path) -> Iterator[BinaryIO]:
         yield stream
         stream.flush()
         os.fsync(stream.fileno())
-
-
-def _sync(path: Path) -> None:
-    """Waits until a file that another library wrote is on the disk."""
-    with path.open("rb+") as stream:
-        os.fsync(stream.fileno())
-
-
-def _sync_folder(folder: Path) -> None:
-    """Waits until the names inside a folder are on the disk; Windows opens no folders."""
-    if os.name == "posix":
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
 
 
 def _digest(path: Path) -> str:
