@@ -4,10 +4,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from kinoscope.backbones.options import LoadOptions as LoadOptions
     from kinoscope.embedder import Embedder as Embedder
     from kinoscope.index.handle import Index as Index
     from kinoscope.retrieval import Filters as Filters
     from kinoscope.retrieval import search as search
+    from kinoscope.sampling import SamplingConfig as SamplingConfig
     from kinoscope.types import Frames as Frames
     from kinoscope.types import Hit as Hit
     from kinoscope.types import Span as Span
@@ -20,6 +22,8 @@ _HOME = {
     "Frames": "kinoscope.types",
     "Hit": "kinoscope.types",
     "Index": "kinoscope.index.handle",
+    "LoadOptions": "kinoscope.backbones.options",
+    "SamplingConfig": "kinoscope.sampling",
     "Span": "kinoscope.types",
     "search": "kinoscope.retrieval",
 }
