@@ -25,6 +25,7 @@ LAYERS = [
     "packages",
     "libraries",
     "runtime",
+    "converted",
     "weights",
     "batching",
     "backbones",

