@@ -27,6 +27,7 @@ LAYERS = [
     "runtime",
     "converted",
     "weights",
+    "mini_weights",
     "batching",
     "backbones",
     "heads",

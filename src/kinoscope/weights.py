@@ -143,7 +143,7 @@ def _export_vision(weights: bytes, target: Path) -> None:
     noise = torch.Generator().manual_seed(0)
     size = (2, SIDE_PX, SIDE_PX, 3)
     example = torch.randint(0, 256, size, dtype=torch.uint8, generator=noise)
-    _export(model, {"rgb_FHWC": (example, "F")}, ("probabilities_FC", "F"), target)
+    export_graph(model, {"rgb_FHWC": (example, "F")}, ("probabilities_FC", "F"), target)
 
 
 def _export_text(config: dict[str, Any], weights: bytes, target: Path) -> None:
@@ -166,7 +166,7 @@ def _export_text(config: dict[str, Any], weights: bytes, target: Path) -> None:
     state = {name: value for name, value in load(weights).items() if _of_encoder(name)}
     model.bert.load_state_dict(state)
     example = torch.tensor([[1, 1, 1, 1], [1, 1, 0, 0]])  # a mask that the tracer may not drop
-    _export(
+    export_graph(
         model,
         {"ids_BT": (example, "BT"), "mask_BT": (example, "BT")},
         ("states_BTD", "BT"),
@@ -179,7 +179,7 @@ def _of_encoder(name: str) -> bool:
     return not name.startswith("pooler.") and not name.endswith("position_ids")
 
 
-def _export(
+def export_graph(
     model: Any, inputs: dict[str, tuple[Any, str]], output: tuple[str, str], target: Path
 ) -> None:
     """Writes an ONNX graph whose leading axes, named by letters such as `BT`, are free.

@@ -8,12 +8,12 @@ import numpy as np
 
 from kinoscope.errors import UsageError
 from kinoscope.libraries import torch, video_processors
-from kinoscope.types import Features
+from kinoscope.types import Features, Frames
 
 Batch = dict[str, Any]
 """Tensors by the names that the model's `forward` gives them; `attention_mask` is [B, T]."""
 
-TOKEN_PADDING = {"attention_mask": 0, "token_type_ids": 0, "mm_token_type_ids": 0}
+TOKEN_PADDING = {"attention_mask": 0, "token_type_ids": 0, "mm_token_type_ids": 0, "labels": -100}
 """Keys with one entry a token, besides `input_ids`, and what a padded place holds."""
 
 TICKS = 1000
@@ -62,6 +62,8 @@ class Family:
     """Of Transformers."""
     needs_video_processor: ClassVar[bool] = True
     """Whether videos go through a processor of their own; else as a row of pictures."""
+    probe_size: ClassVar[tuple[int, int]] = (64, 96)
+    """Height and width of made pictures that it reads."""
     first_position: ClassVar[int] = 0
     """Position of a row's first token."""
     frames_axis: ClassVar[int] = 0
@@ -71,6 +73,10 @@ class Family:
         """`max_pixels` of a frame is the sampling's bound, to which the processor is held too."""
         self.processor = processor
         self.max_pixels = max_pixels
+
+    def vision(self, frames: Frames) -> Features:
+        """What is kept of each frame: the pixels themselves [F, H, W, 3]."""
+        return Features(frames.rgb_FHWC, frames.times_F)
 
     def render(self, prompt: Prompt) -> str:
         """The conversation as one string, by the checkpoint's own chat template."""

@@ -68,6 +68,11 @@ class MLLM:
         return self._checkpoint
 
     @property
+    def options(self) -> LoadOptions:
+        """How it was loaded."""
+        return self._options
+
+    @property
     def model(self) -> str:
         """Where the checkpoint was loaded from."""
         return self._checkpoint.name
@@ -89,7 +94,8 @@ class MLLM:
 
         Chat templates and processors change with Transformers: the same words, other tokens.
         """
-        clip = Features(np.full((3, 64, 96, 3), 127, np.uint8), np.array([0.0, 0.5, 2.0]))
+        shape = (3, *self._family.probe_size, 3)
+        clip = self.vision(Frames(np.full(shape, 127, np.uint8), np.array([0.0, 0.5, 2.0])))
         still = clip.take([0])
         probes = [
             *(Content(text="a door opens", role=role) for role in ("query", "document")),
@@ -97,7 +103,7 @@ class MLLM:
             Content(clip=still, still=True),
             Content(clip=clip, text="at night"),
         ]
-        ids = [self._prepare(probe)["input_ids"].tolist() for probe in probes]
+        ids = [self.prepare(probe)["input_ids"].tolist() for probe in probes]
         version = ".".join(transformers().__version__.split(".")[:2])
         return f"{prompts_hash(*map(str, ids))} transformers {version}"
 
@@ -117,8 +123,8 @@ class MLLM:
         return len(self._tokenizer(text, add_special_tokens=False)["input_ids"])
 
     def vision(self, frames: Frames) -> Features:
-        """The pixels themselves [F, H, W, 3]."""
-        return Features(frames.rgb_FHWC, frames.times_F)
+        """What the family keeps of each frame: as a rule the pixels themselves [F, H, W, 3]."""
+        return self._family.vision(frames)
 
     def states(self, contents: Sequence[Content]) -> Iterator[tuple[list[int], States]]:
         """One state a row [B, 1, D], of its last prompt token or the mean of all.
@@ -146,7 +152,7 @@ class MLLM:
     ) -> Iterator[tuple[list[int], Batch]]:
         """Row numbers and tensors of batches within the token budget, long rows first."""
         order = by_length([_rough_length(content) for content in contents])
-        prepared = ((row, self._prepare(contents[row], template)) for row in order)
+        prepared = ((row, self.prepare(contents[row], template)) for row in order)
         for pack in packed(
             prepared,
             size=lambda item: int(item[1]["input_ids"].shape[1]),
@@ -174,7 +180,7 @@ class MLLM:
 
         Row i of the session is content i.
         """
-        rows = [self._prepare(content) for content in contents]
+        rows = [self.prepare(content) for content in contents]
         if len({self._family.bucket(row) for row in rows} - {None}) > 1:
             raise UsageError("these contents have frames of several shapes: read them apart")
         # on the left: a step is then as near to its prompt as alone, which sliding windows count
@@ -257,7 +263,7 @@ class MLLM:
             handle.remove()
         raise AssertionError("the decoder never reached the chosen layer")
 
-    def _prepare(self, content: Content, template: Template | None = None) -> Batch:
+    def prepare(self, content: Content, template: Template | None = None) -> Batch:
         """Tensors of one content; a text that is too long is cut, with a warning."""
         text = content.text and self._harmless(content.text)
         inputs = self._inputs(content, text, template)
@@ -298,6 +304,11 @@ class MLLM:
         for word in self._family.control_words:
             text = text.replace(word, f"{word[0]} {word[1:]}")
         return text
+
+    def joined(self, rows: list[Batch]) -> Batch:
+        """Prepared rows as one padded batch, on the model's device."""
+        side = self._options.padding_side
+        return self._placed(self._family.join(rows, side, self._pad_id))
 
     def _placed(self, batch: Batch) -> Batch:
         """On the model's device; pixels in its precision."""
