@@ -1,0 +1,1 @@
+"""Training: the generated video world, and what learns from it."""
