@@ -128,6 +128,17 @@ def test_counts_are_those_of_the_terms(backbone, lesson) -> None:
     assert all(float(value.detach()) > 0 for value in terms.sums.values())
 
 
+def test_other_spans_of_the_same_text_are_no_wrong_windows(backbone) -> None:
+    twice = tuple(SimpleNamespace(text="it blinks", span=Span(s, s + 1.0)) for s in (0.0, 1.5))
+    films = Films(backbone, [Example(moments=twice)])
+    config = LessonConfig(shares={"moments": 1.0}, window_s=1.0, stride_s=0.5)
+    lessons = Lessons(backbone, films, config)
+    for epoch in range(8):
+        _, _cut, _texts, labels_QN = lessons.batch(Draw("moments", epoch, (0,))).inputs
+        assert int((labels_QN > 0).sum()) >= 1
+        assert int((labels_QN < 0).sum()) <= 1, "a window on the other blink is not wrong"
+
+
 def test_a_term_of_no_weight_is_not_computed(backbone) -> None:
     config = LessonConfig(weights={"contrast": 1.0, "caption": 0.0})
     lessons = Lessons(backbone, Films(backbone), config)

@@ -36,11 +36,25 @@ TERMS = ("contrast", "caption", "answer", "match", "locate")
 class Taught(Protocol):
     """What lessons need of an example; empty where it has none. See `training.sources`."""
 
-    captions: Sequence[str]
-    details: Sequence[str]
-    questions: Sequence[Any]
-    moments: Sequence[Any]
-    mismatches: Sequence[Any]
+    @property
+    def captions(self) -> Sequence[str]:
+        """Short texts, all true."""
+
+    @property
+    def details(self) -> Sequence[str]:
+        """Detailed texts, all true."""
+
+    @property
+    def questions(self) -> Sequence[Any]:
+        """Each with `question`, `answer`, `options`."""
+
+    @property
+    def moments(self) -> Sequence[Any]:
+        """Each with `text` and `span`."""
+
+    @property
+    def mismatches(self) -> Sequence[Any]:
+        """Each with a text that is `true` and one that is `wrong`."""
 
 
 class Library(Protocol):
@@ -246,7 +260,9 @@ class Lessons:
             moment = example.moments[int(rng.integers(len(example.moments)))]
             texts.append(moment.text)
             moments.append((number, moment.span))
-            for span in {moment.span, *self._windows(clip)}:
+            again = [m.span for m in example.moments if m.text == moment.text and m is not moment]
+            fair = [w for w in self._windows(clip) if not any(w.iou(s) >= 0.2 for s in again)]
+            for span in dict.fromkeys([moment.span, *fair]):
                 windows.append((number, span))
                 cut.append(within(clip, span))
         labels_QN = window_labels(moments, windows)

@@ -1,0 +1,88 @@
+"""The frames of a video, or of a span of it, that an embedder would read: bounded in number."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from kinoscope.errors import MediaError
+from kinoscope.sampling import SamplingConfig, grid_times
+from kinoscope.streaming import ClipStream
+from kinoscope.types import Features, Float32, Frames, Span
+from kinoscope.video import VideoReader
+
+
+class Cut:
+    """Gathers the frames of a clip while a film goes by, in bounded memory.
+
+    They are the embedder's of the whole video, or of a window at the span: frames of the grid that
+    are in it, or the one on screen when it starts, or the first of all. Where over
+    `8 * clip_frames` are in it, only an even choice are candidates, as of a whole video.
+    """
+
+    def __init__(self, sampling: SamplingConfig, span: Span | None = None) -> None:
+        self._stream = ClipStream(replace(sampling, windows=()), _no_vectors)
+        self._span, self._count = span, 0
+        self._before: Frames | None = None
+
+    def add(self, frames: Frames) -> None:
+        """Takes the next frames of the film."""
+        if self._span is not None:
+            edges = [self._span.start_s, self._span.end_s]
+            first, behind = frames.times_F.searchsorted(edges, side="left")
+            if not self._count and (first or self._before is None):
+                self._before = frames.take([max(0, int(first) - 1)])
+            frames = frames.take(range(int(first), int(behind)))
+        if len(frames):
+            self._count += len(frames)
+            self._stream.add(Features(frames.rgb_FHWC, frames.times_F))
+
+    def frames(self, path: Path, end_s: float) -> Frames:
+        """All of the film having been added, which ends at `end_s`.
+
+        Raises `MediaError` for a span behind the end.
+        """
+        if self._span is not None and self._span.start_s >= end_s:
+            raise MediaError(
+                "no_frames",
+                f"{path} ends at {end_s:.3f} s, before the span [{self._span.start_s},"
+                f" {self._span.end_s}): mend the annotation",
+            )
+        if not self._count:
+            assert self._before is not None, f"{path} gave no frame at all"
+            return self._before
+        chosen = self._stream.whole()
+        return Frames(chosen.values_F, chosen.times_F)  # type: ignore[arg-type]
+
+
+def read_clip(path: Path, sampling: SamplingConfig, span: Span | None = None) -> Frames:
+    """Decodes a file as far as needed; raises `MediaError` as `VideoReader` and `Cut` do."""
+    cut = Cut(sampling, span)
+    with VideoReader(
+        path,
+        policy=sampling.policy,
+        side_px=sampling.side_px,
+        max_pixels=sampling.max_pixels,
+    ) as reader:
+        times_s = grid_times(sampling, reader.info.declared_duration_s)
+        for frames in reader.sample(times_s if span is None else around(times_s, span)):
+            cut.add(frames)
+        return cut.frames(path, reader.report.end_s)
+
+
+def around(times_s: Iterable[float], span: Span) -> Iterator[float]:
+    """Instants of an endless grid that can show frames of a span: one before it, one behind it."""
+    before_s: float | None = None
+    for time_s in times_s:
+        if time_s < span.start_s:
+            before_s = time_s
+            continue
+        if before_s is not None:
+            yield before_s
+            before_s = None
+        yield time_s
+        if time_s >= span.end_s:
+            return
+
+
+def _no_vectors(_clips: Sequence[Features]) -> Float32:
+    raise AssertionError("no clip is embedded here")

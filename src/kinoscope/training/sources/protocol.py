@@ -1,0 +1,113 @@
+"""What a source of training data gives: examples by number, frames of them, and its overlaps."""
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from kinoscope.sampling import SamplingConfig
+from kinoscope.training.sources.problems import Problems
+from kinoscope.types import Frames, Span
+
+
+@dataclass(frozen=True)
+class Moment:
+    """A text and a span that it describes; a text with several spans stands once for each."""
+
+    text: str
+    span: Span
+
+
+@dataclass(frozen=True)
+class Question:
+    """A question on a video with its answer; `options` are the choices, the answer among them."""
+
+    question: str
+    answer: str
+    options: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Mismatch:
+    """A text that is wrong on the video, why it is, and a true one, alike if possible."""
+
+    wrong: str
+    true: str
+    why: str
+
+
+@dataclass(frozen=True)
+class Edit:
+    """An instruction that turns this video into the one whose key is `target`."""
+
+    text: str
+    target: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Example:
+    """What is known of one video; what is not known is empty.
+
+    Attributes:
+        key: unique in its source.
+        captions: short, each true of the whole video.
+        details: long captions.
+        duration_s: length of the video, where the annotations say it.
+    """
+
+    key: str
+    captions: tuple[str, ...] = ()
+    details: tuple[str, ...] = ()
+    questions: tuple[Question, ...] = ()
+    moments: tuple[Moment, ...] = ()
+    mismatches: tuple[Mismatch, ...] = ()
+    edits: tuple[Edit, ...] = ()
+    duration_s: float | None = None
+
+
+class Source(Protocol):
+    """Videos by number, 0 to `len(source) - 1`, in an order that is always the same.
+
+    It can be sent to another process. Frames are those that an `Embedder` reads.
+    """
+
+    @property
+    def name(self) -> str:
+        """For people and for the run's description."""
+
+    @property
+    def overlaps(self) -> Sequence[str]:
+        """Benchmarks whose test texts or videos it may contain; empty only if surely none."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Hex hash of the annotations."""
+
+    @property
+    def problems(self) -> Problems:
+        """What was left out, and why."""
+
+    def __len__(self) -> int:
+        """How many videos."""
+
+    def example(self, number: int) -> Example:
+        """What is known of a video, without decoding it."""
+
+    def key(self, number: int) -> str:
+        """The key of a video's example, at once."""
+
+    def number_of(self, key: str) -> int:
+        """The number of a key; `UsageError` for an unknown one."""
+
+    def identity(self, number: int) -> str:
+        """Names the pixels: other pixels, another identity; `MediaError` for a missing file."""
+
+    def file(self, number: int) -> AbstractContextManager[Path] | None:
+        """The video as a file while the context lasts; None for one that is made, not read."""
+
+    def frames(self, number: int, sampling: SamplingConfig, span: Span | None = None) -> Frames:
+        """At most `sampling.clip_frames` frames of the video, or of a span of it, evenly spread.
+
+        Raises `MediaError` for a broken file and for a span that begins behind its end.
+        """
