@@ -179,6 +179,8 @@ class Cast:
             return False
         if kind.startswith("turn"):
             return thing.name not in _TURNS_UNSEEN
+        if kind == "wobble" and thing.name in ("circle", "ring"):
+            return False
         return kind not in ("pick_up", "put_down") or thing.category not in _UNHANDY
 
     def _thing(self, who: Who, number: int, kind: str | None) -> Thing:

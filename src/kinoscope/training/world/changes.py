@@ -97,10 +97,12 @@ def _actor(scene: Scene, shot: Shot, rng: np.random.Generator) -> _Made:
         return _with_thing(shot, number, other) if other else None
     if thing.kind == "prop":
         alike = next(names for names in PROPS.values() if thing.name in names)
-        names = [name for name in alike if name not in taken]
+        names = [n for n in alike if n not in taken and n not in thing.name.split()]
     else:
         pairs = combinations(scene.vocabulary)
-        turning = any(e.kind.startswith("turn") and number in e.actors for e in shot.events)
+        turning = any(
+            e.kind.startswith(("turn", "wobble")) and number in e.actors for e in shot.events
+        )
         names = [s for c, s in pairs if c == thing.color and s not in taken]
         names = [n for n in names if not turning or n in ("heart", "triangle", "arrow", "crescent")]
     return _with_thing(shot, number, replace(thing, name=_pick(rng, names))) if names else None

@@ -2,6 +2,8 @@
 
 import json
 import multiprocessing
+import os
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, field
@@ -16,6 +18,7 @@ from kinoscope.training.world.render import SIDE_PX, frame_times, render
 from kinoscope.training.world.scene import SPLITS, Scene, reverse
 from kinoscope.training.world.splits import VERSION
 from kinoscope.training.world.tasks import edits
+from kinoscope.types import Frames
 
 MANIFEST = "world.json"
 RECORDS = "records.jsonl"
@@ -137,9 +140,22 @@ def _made(folder: Path, config: MakeConfig, workers: int) -> Iterator[str]:
         yield from map(_write_one, jobs)
         return
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(workers, config.count), mp_context=context) as pool:
+    count = min(workers, config.count)
+    with ProcessPoolExecutor(count, context, initializer=_end_with_parent) as pool:
         # where this ends early, by an error or by Ctrl-C, `map` cancels the jobs that wait
         yield from pool.map(_write_one, jobs, chunksize=max(1, min(8, config.count // workers)))
+
+
+def _end_with_parent() -> None:
+    """Ends this worker when its parent is killed; else it would write on, then wait for ever."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def watch() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 @dataclass(frozen=True)
@@ -170,8 +186,18 @@ def _write_scene(job: _Job, file: str, scene: Scene) -> None:
     config = job.config
     frames = render(scene, frame_times(scene.duration_s, config.fps), config.size)
     draft = target.with_name(f".{target.name}.part")  # a kill leaves this, the next run redoes it
-    write_video(draft, frames.rgb_FHWC, fps=config.fps)
+    _encode(draft, frames, config.fps)
     draft.replace(target)
+
+
+def _encode(path: Path, frames: Frames, fps: float) -> None:
+    from av.error import PyAVCallbackError
+
+    try:
+        write_video(path, frames.rgb_FHWC, fps=fps)
+    except PyAVCallbackError as error:  # what PyAV makes of a disk that refuses
+        refusal = error.__context__
+        raise (refusal if isinstance(refusal, OSError) else error) from None
 
 
 def _write_whole(path: Path, text: str) -> None:

@@ -54,6 +54,11 @@ _ADVERBS = {
     "slower": "slower and slower",
 }
 _ADVERB_PAIRS = (("slow", "quick"), ("jerky", "smooth"), ("faster", "slower"))
+# what leaves to the left moves to the left, too: no answer to what it is that moves there
+_SAME_WAY = (
+    {"move_left", "leave_left", "enter_right"},
+    {"move_right", "leave_right", "enter_left"},
+)
 
 _WHERE = by_split(
     "Where is this?; Where does it happen?",
@@ -200,7 +205,7 @@ class _Asker:
             return
 
     def direction(self) -> Iterator[Question]:
-        events = [e for e in self.shot.events if EVENTS[e.kind].direction and self._once(e)]
+        events = [e for e in self.shot.events if EVENTS[e.kind].direction and self._one_way(e)]
         if events:
             event = self._pick(events)
             answer = EVENTS[event.kind].direction
@@ -225,7 +230,8 @@ class _Asker:
             for p in self._phrases(event)
             if p.startswith("{A} <") and p.count("<") == 1 and "{B}" not in p and "{O}" not in p
         ]
-        others = [e for e in self.shot.events if e is not event and e.kind == event.kind]
+        alike = next((kinds for kinds in _SAME_WAY if event.kind in kinds), {event.kind})
+        others = [e for _, e in self.scene.events if e is not event and e.kind in alike]
         if not phrases or others:
             return
         person = thing.category == "person"
@@ -336,22 +342,39 @@ class _Asker:
                 other = another_sprite(self.scene, thing, taken, self.rng)
             else:
                 kinds = SHAPES if thing.kind == "shape" else sum(PROPS.values(), ())
-                names = [name for name in kinds if name not in taken]
+                names = [n for n in kinds if n not in taken and n not in thing.name.split()]
                 other = replace(thing, name=self._pick(names)) if names else None
             if other is not None:
                 taken.append(other.name)
                 yield other
 
     def _accent(self, thing: Thing) -> str:
-        return f"{thing.accent} liquid" if thing.kind == "prop" else f"a {thing.accent} cloth"
+        return (
+            f"{thing.accent} liquid"
+            if thing.kind == "prop"
+            else with_article(f"{thing.accent} cloth")
+        )
 
     def _once(self, event: Event) -> bool:
         """Whether the opposite does not happen to the same actor too."""
         kinds = [e.kind for e in self.shot.events if e.actor == event.actor]
         return EVENTS[event.kind].opposite not in kinds
 
+    def _one_way(self, event: Event) -> bool:
+        """Whether nothing called like its thing goes, or turns, in another way in the video."""
+        name = definite(self.shot.actors[event.actor].thing)
+        turning = event.kind.startswith("turn")
+        kinds = {
+            other.kind
+            for shot, other in self.scene.events
+            if any(definite(shot.actors[n].thing) == name for n in other.actors)
+            and (other.kind.startswith("turn") if turning else EVENTS[other.kind].travels)
+        }
+        return kinds == {event.kind}
+
     def _same_noun(self, thing: Thing) -> bool:
-        return sum(t.name == thing.name for t in self._things()) > 1
+        names = [actor.thing.name for shot in self.scene.shots for actor in shot.actors]
+        return names.count(thing.name) > 1
 
     def _things(self) -> list[Thing]:
         return [actor.thing for actor in self.shot.actors]

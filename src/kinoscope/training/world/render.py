@@ -2,7 +2,7 @@
 
 import io
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -25,6 +25,7 @@ _STEPS = 32  # of a prop's state
 _CLOTH = 1.2  # its side in sides of the thing
 _ARM = 0.17  # width of the arm in fractions of the frame's shorter side
 _NOISES = 16
+_EXACT_S = 1e-9
 
 
 def frame_times(duration_s: float, fps: float) -> Float64:
@@ -49,11 +50,13 @@ def render(
 
 
 def _frame(scene: Scene, t_s: float, size: tuple[int, int]) -> UInt8:
-    shot = next((shot for shot in scene.shots if t_s < shot.end_s), scene.shots[-1])
-    image = _backdrop(shot, t_s, size)
+    shot = _shot_at(scene, t_s)
+    view = _same_backwards(view_at(shot, t_s))
+    image = _backdrop(shot.background, view, size)
     for number, actor in enumerate(shot.actors):
-        _draw_actor(image, actor.thing, pose_at(shot, number, t_s), view_at(shot, t_s))
-    brightness = brightness_at(shot, t_s)
+        pose = Pose(*_same_backwards(vars(pose_at(shot, number, t_s)).values()))
+        _draw_actor(image, actor.thing, pose, view)
+    (brightness,) = _same_backwards([brightness_at(shot, t_s)])
     if brightness < 1:
         image = image.point([int(value * brightness) for value in range(256)] * 3)
     if scene.quality is not None:
@@ -62,12 +65,23 @@ def _frame(scene: Scene, t_s: float, size: tuple[int, int]) -> UInt8:
     return _noisy(rgb_HWC, scene, t_s) if scene.noise else rgb_HWC
 
 
-def _backdrop(shot: Shot, t_s: float, size: tuple[int, int]) -> "Image":
+def _shot_at(scene: Scene, t_s: float) -> Shot:
+    """The shot of a time; on a cut the same one of the two whichever way the video runs."""
+    shots = [s for s in scene.shots if s.start_s - _EXACT_S <= t_s <= s.end_s + _EXACT_S]
+    return min(shots, key=lambda shot: repr(shot.background))
+
+
+def _same_backwards(values: Iterable[float]) -> list[float]:
+    """Without the last digits, in which a time and its mirror image disagree."""
+    return [round(float(value), 9) for value in values]
+
+
+def _backdrop(background: Background, view: Sequence[float], size: tuple[int, int]) -> "Image":
     from PIL import Image
 
-    x, y, zoom = view_at(shot, t_s)
+    x, y, zoom = view
     width, height = size
-    whole = _painted(shot.background, size)
+    whole = _painted(background, size)
     left = (_MARGIN + x - 0.5 / zoom) * width
     top = (_MARGIN + y - 0.5 / zoom) * height
     if zoom == 1:
@@ -83,7 +97,7 @@ def _painted(background: Background, size: tuple[int, int]) -> "Image":
     return paint(background, wide)  # type: ignore[arg-type]
 
 
-def _draw_actor(image: "Image", thing: Thing, pose: Pose, view: tuple[float, float, float]) -> None:
+def _draw_actor(image: "Image", thing: Thing, pose: Pose, view: Sequence[float]) -> None:
     if pose.alpha <= 0 and not pose.hand:
         return
     width, height = image.size
@@ -181,7 +195,8 @@ def _compressed(image: "Image", quality: int) -> "Image":
 
 def _noisy(rgb_HWC: UInt8, scene: Scene, t_s: float) -> UInt8:
     """Noise that depends on the distance from the middle of the video: the same backwards."""
-    number = round(abs(t_s - scene.duration_s / 2) * 1000) % _NOISES
+    (from_middle_ms,) = _same_backwards([abs(t_s - scene.duration_s / 2) * 1000])
+    number = round(from_middle_ms) % _NOISES
     height, width, _ = rgb_HWC.shape
     noise_HWC = _noise(number, (height, width), scene.noise)
     return np.asarray(np.clip(rgb_HWC + noise_HWC, 0, 255), np.uint8)
