@@ -56,8 +56,16 @@ def changes(report):
     return {name: getattr(report, name) for name in names if getattr(report, name)}
 
 
+def is_tracker(child):
+    """Whether it is Python's own, which tidies up after `multiprocessing`."""
+    try:
+        return "resource_tracker" in " ".join(child.cmdline())
+    except psutil.Error:  # it has ended meanwhile, so it was another's
+        return False
+
+
 def workers_alive():
     """Children of this process, but for the one that Python keeps to tidy up after itself."""
     children = psutil.Process().children(recursive=True)
     alive = [child for child in children if child.status() != "zombie"]
-    return [child for child in alive if "resource_tracker" not in " ".join(child.cmdline())]
+    return [child for child in alive if not is_tracker(child)]

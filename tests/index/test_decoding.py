@@ -22,6 +22,7 @@ from kinoscope.samples.writing import write_video
 from kinoscope.sampling import SamplingConfig, Window
 from kinoscope.video import DecodeLimits
 from tests.index import misbehaving
+from tests.index.building import is_tracker
 
 CALM = WorkerLimits()
 HASTY = WorkerLimits(stall_s=1.0, base_s=1.5, factor=0.0, memory_bytes=2**30)
@@ -50,7 +51,9 @@ def alive(pids):
 
 
 def children():
-    return [child.pid for child in psutil.Process().children(recursive=True)]
+    """All but the one that Python keeps to tidy up after itself."""
+    found = psutil.Process().children(recursive=True)
+    return [child.pid for child in found if not is_tracker(child)]
 
 
 def soon(condition, seconds=10.0):
