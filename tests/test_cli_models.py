@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from kinoscope import Embedder
+from kinoscope import Embedder, mini_weights, weights
 from tests.tiny import tiny, tiny_text_only
 
 
@@ -64,6 +64,16 @@ def test_a_mistake_is_one_sentence(
     assert (found, "Traceback" in err) == (code, False), err
     assert sentence in err
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "fetched"), [((), "concepts"), (("concepts",), "concepts"), (("mini",), "mini")]
+)
+def test_setup_fetches_one_built_in_model(run, monkeypatch, tmp_path, words, fetched) -> None:
+    for name, module in (("concepts", weights), ("mini", mini_weights)):
+        monkeypatch.setattr(module, "setup", lambda report, name=name: tmp_path / name)
+    code, _, err = run("setup", *words)
+    assert (code, err) == (0, f"model ready in {tmp_path / fetched}\n")
 
 
 def test_a_text_only_model_is_named_as_such(run, tmp_path) -> None:

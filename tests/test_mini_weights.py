@@ -96,3 +96,13 @@ def test_a_setup_that_dies_leaves_nothing(made, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         setup()
     assert not made.exists() or mini_weights._converted().fault()
+
+
+def test_directions_are_the_same_whatever_signs_linear_algebra_chose():
+    directions_DC = torch.randn(20, CHANNELS, generator=torch.Generator().manual_seed(1))
+    signs_C = torch.where(torch.arange(CHANNELS) % 3 == 0, -1.0, 1.0)
+    torch.testing.assert_close(
+        mini_weights._oriented(directions_DC * signs_C), mini_weights._oriented(directions_DC)
+    )
+    flipped = (mini_weights._oriented(directions_DC) != directions_DC).any(dim=0)
+    assert 0 < int(flipped.sum()) < CHANNELS

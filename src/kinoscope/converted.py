@@ -29,12 +29,14 @@ class ConvertedFolder:
         recipe: what else decides the content, such as hashes of sources.
         needs: modules that only the conversion needs.
         convert: fills an empty folder, telling what it does.
+        remedy: the command that makes it.
     """
 
     name: str
     recipe: Mapping[str, str]
     needs: tuple[str, ...]
     convert: Callable[[Path, Report], None]
+    remedy: str = REMEDY
 
     @property
     def folder(self) -> Path:
@@ -74,7 +76,7 @@ class ConvertedFolder:
         """
         fault = self.fault()
         if fault is not None:
-            raise SetupError(f"{fault}; {REMEDY}")
+            raise SetupError(f"{fault}; {self.remedy}")
         return self.folder
 
     def verify(self) -> None:
@@ -82,7 +84,7 @@ class ConvertedFolder:
         folder = self.require()
         for name, entry in self._read_manifest()["files"].items():
             if sha256_of(folder / name) != entry["sha256"]:
-                raise SetupError(f"{folder / name} is damaged; delete {folder}, then {REMEDY}")
+                raise SetupError(f"{folder / name} is damaged; delete {folder}, then {self.remedy}")
 
     def fault(self) -> str | None:
         """What is wrong with the folder at a glance (file sizes), or None."""

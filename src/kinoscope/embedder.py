@@ -10,14 +10,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from kinoscope.backbones.protocol import Backbone
-from kinoscope.documents import Document, Request, Source, as_request
+from kinoscope.documents import Document, Request, Source, as_request, checked_text
 from kinoscope.errors import UsageError
 from kinoscope.heads import HEADS, check_dimension, truncate
+from kinoscope.prompts import DESCRIBE, DETAIL, choice_prompt
 from kinoscope.sampling import SamplingConfig, grid_times
 from kinoscope.streaming import ClipStream
 from kinoscope.types import ClipEmbeddings, Content, EmbedderSpec, Features, Float32, Frames, Role
 
 if TYPE_CHECKING:
+    from kinoscope.backbones.mllm import MLLM
     from kinoscope.backbones.options import LoadOptions
 
 PRIOR_VIDEOS = 20
@@ -61,9 +63,9 @@ class Embedder:
         """The embedder of that name or checkpoint.
 
         Args:
-            model: `concepts`, the built-in one, already set up; or a multimodal LLM: a folder that
-                Transformers or sentence-transformers saved, a name on the hub, downloaded at its
-                first use, or one that is served, `http://host:8000/v1#NAME`.
+            model: `concepts` or `mini`, the built-in ones, already set up; or a multimodal LLM: a
+                folder that `save`, Transformers or sentence-transformers wrote, a name on the hub,
+                downloaded at its first use, or one that is served, `http://host:8000/v1#NAME`.
             sampling: how video becomes clips; the model's own choice by default.
             threads: processors that one call may use; all by default.
             truncate_dim: keep so many leading components of each vector.
@@ -157,12 +159,43 @@ class Embedder:
     def save(self, folder: str | Path) -> None:
         """Writes a multimodal LLM whole, adapter merged, with prompts, layer and sampling.
 
-        Plain Transformers loads the folder, and `load` gives the same vectors from it. Raises
-        `UsageError` if the folder is not empty or the model is no checkpoint.
+        Plain Transformers loads the folder, and `load` gives the same vectors from it; of `mini`
+        it keeps what was learned, in float16, and needs the base files again. Raises `UsageError`
+        if the folder is not empty or the model is no checkpoint.
         """
         from kinoscope.backbones.checkpoints import save_checkpoint
 
         save_checkpoint(self._backbone, self.sampling, Path(folder))
+
+    def caption(self, video: Source, *, detailed: bool = False, max_new_tokens: int = 256) -> str:
+        """What a multimodal LLM says that a whole video shows, in brief or in detail.
+
+        Always the same words for the same frames, cut off after `max_new_tokens`.
+        Raises `UsageError` for a model that does not speak, `MediaError` for a file without frames.
+        """
+        speaker = self._speaker()
+        asked = Request(video=video, text=DETAIL if detailed else DESCRIBE)
+        content = self._content(asked, "document")
+        return speaker.generate([content], max_new_tokens=max_new_tokens)[0]
+
+    def answer(self, video: Source, question: str, *, options: Sequence[str] = ()) -> str:
+        """A multimodal LLM's answer to a question about a whole video.
+
+        With `options` it is the one of these that the model is likeliest to say, see `likeliest`;
+        else its own words. The same each time.
+        Raises `UsageError` for a model that does not speak, for a question or option that is blank,
+        and for a single option; `MediaError` for a file without frames.
+        """
+        from kinoscope.backbones.likelihood import likeliest
+
+        speaker, asked = self._speaker(), _checked_words(question, "question")
+        choices = _checked_options(options)
+        if choices:
+            asked = choice_prompt(asked, choices)
+        content = self._content(Request(video=video, text=asked), "document")
+        if choices:
+            return likeliest(speaker, content, choices)
+        return speaker.generate([content])[0]
 
     def vision(self, frames: Frames) -> Features:
         """What the backbone sees in each frame alone: the half to run while a file streams in."""
@@ -195,6 +228,19 @@ class Embedder:
         groups = iter(lambda: list(islice(contents, _GROUP)), [])
         vectors = [self._embed(group) for group in groups]
         return np.concatenate([np.empty((0, self.dimension), np.float32), *vectors])
+
+    def _speaker(self) -> "MLLM":
+        """The backbone, if it is a language model with a head."""
+        from kinoscope.backbones.likelihood import require_head
+        from kinoscope.backbones.mllm import MLLM
+
+        if not isinstance(self._backbone, MLLM):
+            raise UsageError(
+                f"the {self._backbone.model} model gives vectors, no words: load a multimodal LLM,"
+                " such as mini"
+            )
+        require_head(self._backbone)
+        return self._backbone
 
     def _content(self, item: Request, role: Role) -> Content:
         """A checked document with its frames read: for a video those of the whole."""
@@ -255,6 +301,18 @@ def _concepts(
     if sampling is not None and sampling.side_px != SIDE_PX:
         raise UsageError(f"side_px {sampling.side_px}: the concepts model reads {SIDE_PX}")
     return Concepts(model_files(), threads=threads), sampling
+
+
+def _checked_words(text: object, noun: str) -> str:
+    if isinstance(text, str) and not text.strip():
+        raise UsageError(f"the {noun} is empty: write it out")
+    return checked_text(text)
+
+
+def _checked_options(options: Sequence[str]) -> list[str]:
+    if isinstance(options, str) or len(options) == 1:
+        raise UsageError(f"options {options!r}: give a list of two or more, or none")
+    return [_checked_words(option, "option") for option in options]
 
 
 def _end_s(frames: Frames, fps: float) -> float:

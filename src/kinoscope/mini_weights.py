@@ -24,6 +24,13 @@ GRID = 9
 CHANNELS = 96
 """Directions of the tower's 1280 that are kept: those that its classifier reads most."""
 
+_SIGNS = 0x3A3415BFE4E1EE813A1653D
+"""Bit k is set where the largest component of direction k is positive.
+
+Singular vectors have a sign by chance, and libraries of linear algebra choose it differently: what
+was trained on one machine must be true on all.
+"""
+
 _FOLDER = "mini-1"  # the number changes with the conversion below
 _CONVERTERS = ("torch", "transformers", "safetensors", "gguf", "onnx", "efficientnet_lite_pytorch")
 
@@ -59,6 +66,11 @@ def mini_files() -> MiniFiles:
     )
 
 
+def pinned() -> dict[str, str]:
+    """What decides the files, the same on every machine: the conversion, and hashes of packages."""
+    return {"conversion": _FOLDER, **_converted().recipe}
+
+
 def _converted() -> ConvertedFolder:
     sources = (LANGUAGE_MODEL, CLASSIFIER, CLASS_NAMES)
     return ConvertedFolder(
@@ -66,6 +78,7 @@ def _converted() -> ConvertedFolder:
         recipe={package.name: package.sha256 for package in sources},
         needs=_CONVERTERS,
         convert=_convert,
+        remedy="run: kinoscope setup mini",
     )
 
 
@@ -134,8 +147,16 @@ def _export_vision(weights: bytes, target: Path) -> None:
     tower.network.load_state_dict(lib.load(BytesIO(weights), weights_only=True, map_location="cpu"))
     # No data decides what is kept: the right singular vectors of the classifier's last layer.
     _, _, rows_DD = lib.linalg.svd(tower.network._fc.weight.detach(), full_matrices=False)
-    tower.directions_DC = rows_DD[:CHANNELS].T.contiguous()
+    tower.directions_DC = _oriented(rows_DD[:CHANNELS].T).contiguous()
     noise = lib.Generator().manual_seed(0)
     size = (2, SIDE_PX, SIDE_PX, 3)
     example = lib.randint(0, 256, size, dtype=lib.uint8, generator=noise)
     export_graph(tower, {"rgb_FHWC": (example, "F")}, ("seen", "F"), target)
+
+
+def _oriented(directions_DC: Any) -> Any:
+    """Each direction with the sign that `_SIGNS` says."""
+    lib = torch()
+    largest_C = directions_DC.gather(0, directions_DC.abs().argmax(dim=0, keepdim=True))[0]
+    wanted_C = lib.tensor([bool(_SIGNS >> k & 1) for k in range(directions_DC.shape[1])])
+    return directions_DC * lib.where((largest_C > 0) == wanted_C, 1.0, -1.0)

@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -82,6 +83,11 @@ INSTRUCTION = Template(
 CHAT = Template(name="chat", text="{text}", visual="{media}", composed="{media}{text}")
 """For generation: what the user wrote, nothing else."""
 
+DESCRIBE = "Describe the video."
+DETAIL = "Describe the video in detail."
+CHOOSE = "{question} Choose one: {options}."
+"""What a model is asked in words, in training and after it."""
+
 TEMPLATES = {template.name: template for template in (ONE_WORD, INSTRUCTION)}
 """Those that make embeddings."""
 
@@ -91,6 +97,11 @@ def template_named(name: str) -> Template:
     if name not in TEMPLATES:
         raise UsageError(f"template {name!r} is unknown: choose {' or '.join(TEMPLATES)}")
     return TEMPLATES[name]
+
+
+def choice_prompt(question: str, options: Sequence[str]) -> str:
+    """A question with its options: `What is it? Choose one: a fox; a cup.`"""
+    return CHOOSE.format(question=question, options="; ".join(options))
 
 
 def prompts_hash(*templates: str) -> str:

@@ -1,63 +1,24 @@
 """The small multimodal LLM: a tiny one of its own classes, whose vision tower is a stand-in."""
 
-import json
-
 import numpy as np
 import pytest
 
 from kinoscope import libraries
 from kinoscope.backbones import mini
-from kinoscope.backbones.mini import MOST_NAMED, PLACEHOLDER, untrained_mini
+from kinoscope.backbones.mini import MOST_NAMED, NAMED, PLACEHOLDER, untrained_mini
 from kinoscope.backbones.options import LoadOptions
 from kinoscope.errors import SetupError, UsageError
-from kinoscope.mini_weights import CHANNELS, GRID, MiniFiles, mini_files
+from kinoscope.mini_weights import CHANNELS, GRID, mini_files
 from kinoscope.types import Content, Features, Frames
-from kinoscope.weights import CLASSES, SIDE_PX
+from kinoscope.weights import SIDE_PX
 from tests.backbones.checks import cosine, vectors
 from tests.tiny import moving_frames
-from tests.tiny_tokenizer import tokenizer
-
-WIDE = 64
-
-
-class Tower:
-    """A stand-in for the vision tower: its grid holds coarse pixels, its opinion a brightness."""
-
-    def run(self, _outputs, feed):
-        rgb_FHWC = feed["rgb_FHWC"].astype(np.float32) / 255
-        assert rgb_FHWC.shape[1:] == (SIDE_PX, SIDE_PX, 3)
-        cells = rgb_FHWC[:, :: SIDE_PX // GRID + 1, :: SIDE_PX // GRID + 1]
-        grid = np.concatenate([cells] * (CHANNELS // 3), axis=3).reshape(len(cells), -1)
-        classes = np.zeros((len(cells), CLASSES), np.float32)
-        bright = (rgb_FHWC.mean(axis=(1, 2, 3)) * 900).astype(int)
-        classes[np.arange(len(cells)), bright] = 0.7
-        classes[:, 950] = 0.3
-        return [np.concatenate([classes, grid], axis=1)]
+from tests.tiny_mini import Tower, as_if_trained, tiny_mini_files
 
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory):
-    """What setup makes, with a language model of three layers."""
-    library, folder = libraries.transformers(), tmp_path_factory.mktemp("mini")
-    words = tokenizer(("<|im_start|>", "<|im_end|>", PLACEHOLDER), eos_token="<|im_end|>")
-    words.save_pretrained(folder)
-    config = library.LlamaConfig(
-        hidden_size=WIDE, intermediate_size=96, num_hidden_layers=3, num_attention_heads=4,
-        num_key_value_heads=2, head_dim=16, vocab_size=len(words), tie_word_embeddings=True,
-        initializer_range=0.2, eos_token_id=words.eos_token_id, pad_token_id=words.eos_token_id,
-    )  # fmt: skip
-    libraries.torch().manual_seed(0)
-    model = library.LlamaForCausalLM(config)
-    state = {n: v.half().contiguous() for n, v in model.state_dict().items() if "lm_head" not in n}
-    libraries.imported("safetensors.torch").save_file(state, folder / "model.safetensors")
-    (folder / "config.json").write_text(json.dumps(config.to_diff_dict()))
-    (folder / "class_names.json").write_text(json.dumps([f"thing {n}" for n in range(CLASSES)]))
-    (folder / "vision.onnx").write_bytes(b"stand-in")
-    return MiniFiles(
-        language_model=folder,
-        vision=folder / "vision.onnx",
-        class_names=folder / "class_names.json",
-    )
+    return tiny_mini_files(tmp_path_factory.mktemp("mini"))
 
 
 @pytest.fixture
@@ -67,13 +28,7 @@ def make(files, monkeypatch):
 
     def build(layers=3, trained=True, **options):
         backbone = untrained_mini(files, layers=layers, options=LoadOptions(**options))
-        torch = libraries.torch()
-        if trained:
-            torch.manual_seed(1)
-            for part in ("leave", "enter", "hidden"):
-                values = getattr(backbone.checkpoint.model.model.connector, part).weight
-                torch.nn.init.normal_(values, std=0.2)
-        return backbone
+        return as_if_trained(backbone) if trained else backbone
 
     return build
 
@@ -112,7 +67,7 @@ def test_before_training_pixels_are_mere_separators(make):
     backbone = make(trained=False)
     one = clip(backbone)
     other = Features(one.values_F.copy(), one.times_F)
-    other.values_F[:, : GRID * GRID * 99] *= -1  # other pixels, the same classes
+    other.values_F[:, :-NAMED] *= -1  # other pixels, the same classes
     assert cosine(*vectors(backbone, [Content(clip=one), Content(clip=other)])) >= 0.9999999
     trained = make()
     assert cosine(*vectors(trained, [Content(clip=one), Content(clip=other)])) < 0.999
@@ -143,7 +98,7 @@ def test_a_clip_is_told_by_distinct_names_and_room_for_its_pixels(make):
     assert "thing 950" in told
     assert len(told) == len(set(told)) <= MOST_NAMED
     assert text.count(PLACEHOLDER) == 2 * 8
-    assert found["grids"].shape == (8, GRID, GRID, CHANNELS + 3)
+    assert found["grids"].shape == (8, GRID, GRID, CHANNELS + 3 * 4 * 4)
     (_, states), *_ = backbone.token_states([Content(clip=features)])
     assert states.vision_BT.sum() == 2 * 8
 
@@ -199,7 +154,7 @@ def test_frames_of_another_size_are_refused(make):
 
 def test_without_its_files_the_remedy_is_told(monkeypatch, tmp_path):
     monkeypatch.setenv("KINOSCOPE_CACHE", str(tmp_path))
-    with pytest.raises(SetupError, match="run: kinoscope setup"):
+    with pytest.raises(SetupError, match="run: kinoscope setup mini"):
         mini_files()
 
 

@@ -5,12 +5,13 @@ import pytest
 import torch
 
 from kinoscope import Embedder
+from kinoscope.backbones.likelihood import answered
 from kinoscope.backbones.loading import load_backbone
 from kinoscope.backbones.mllm import MLLM
 from kinoscope.backbones.options import LoadOptions
 from kinoscope.errors import UsageError
 from kinoscope.training.losses import IGNORED
-from kinoscope.training.teaching import embed, taught, teach
+from kinoscope.training.teaching import embed, teach
 from kinoscope.types import Content
 from tests.tiny import FAMILIES, moving_frames, tiny
 
@@ -49,7 +50,7 @@ def test_the_loss_of_answers_is_the_models_own(backbone) -> None:
     total, count = teach(backbone, asked, ANSWERS)
     wanted, tokens = 0.0, 0
     for content, answer in zip(asked, ANSWERS, strict=True):  # one by one, by the model itself
-        ((_, batch, labels_1T),) = taught(backbone, [content], [answer])
+        ((_, batch, labels_1T),) = answered(backbone, [content], [answer])
         with torch.inference_mode():
             out = backbone.checkpoint.model(**batch, labels=labels_1T)
         here = int((labels_1T[:, 1:] != IGNORED).sum())
@@ -74,7 +75,7 @@ def test_gradients_reach_the_language_model(backbone) -> None:
 
 def test_only_answers_are_labels_and_they_stand_behind_the_prompt(backbone) -> None:
     tokenizer = backbone.checkpoint.family.processor.tokenizer
-    for rows, batch, labels_BT in taught(backbone, contents(backbone), ANSWERS):
+    for rows, batch, labels_BT in answered(backbone, contents(backbone), ANSWERS):
         for place, row in enumerate(rows):
             real = labels_BT[place] != IGNORED
             text = tokenizer.decode(labels_BT[place][real][:-1])

@@ -2,8 +2,6 @@
 
 import json
 import re
-import shutil
-import uuid
 import warnings
 from pathlib import Path
 from typing import Any
@@ -17,10 +15,12 @@ from kinoscope.backbones.checkpoint_files import (
     shape_misfit,
     weight_shapes,
 )
+from kinoscope.backbones.mini import Mini
+from kinoscope.backbones.mini_folder import save_mini
 from kinoscope.backbones.mllm import MLLM, Checkpoint
+from kinoscope.backbones.new_folder import new_folder
 from kinoscope.backbones.protocol import Backbone
 from kinoscope.backbones.tarsier import Tarsier2
-from kinoscope.durable import flush
 from kinoscope.errors import UsageError
 from kinoscope.libraries import imported, torch
 from kinoscope.prompts import TEMPLATES
@@ -74,12 +74,15 @@ def merge_adapter(network: Any, decoder: Any, folder: Path) -> None:
 def save_checkpoint(backbone: Backbone, sampling: SamplingConfig, folder: Path) -> None:
     """Writes a multimodal LLM whole: weights, processor, and `kinoscope.json` with how it embeds.
 
-    Plain Transformers loads the folder, and `Embedder.load` gives the same vectors from it. The
-    folder is there complete or not at all.
+    Plain Transformers loads the folder, and `Embedder.load` gives the same vectors from it; of
+    `mini` it is a mini folder instead. The folder is there complete or not at all.
     Raises `UsageError` for a folder that is not empty, a model that is no checkpoint, is quantised
     or has no head, and a disk that refuses.
     """
     checkpoint = _savable(backbone)
+    if isinstance(backbone, MLLM) and isinstance(checkpoint.family, Mini):
+        save_mini(backbone, sampling, folder, form="float16")
+        return
     settings = {
         "template": checkpoint.template.name,
         "layer": checkpoint.layer,
@@ -87,24 +90,12 @@ def save_checkpoint(backbone: Backbone, sampling: SamplingConfig, folder: Path) 
     }
     if isinstance(checkpoint.family, Tarsier2):
         settings["family"] = Tarsier2.name
-    if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
-        raise UsageError(f"{folder} is there already: name a folder that is not, or is empty")
-    refusals = (OSError, imported("safetensors").SafetensorError)
-    partial = folder.absolute().with_name(f".{folder.name}.{uuid.uuid4().hex}.partial")
-    try:
-        partial.mkdir(parents=True)
+    with new_folder(folder) as partial:
         # under the names that it came with, but for Tarsier2, whose configuration is Qwen2-VL's now
         ours = isinstance(checkpoint.family, Tarsier2)
         checkpoint.model.save_pretrained(partial, save_original_format=not ours)
         checkpoint.family.processor.save_pretrained(partial)
         (partial / SETTINGS).write_text(json.dumps(settings, indent=1))
-        _move(partial, folder.absolute())
-    except refusals as error:
-        raise UsageError(
-            f"cannot write {folder} ({reason(error)}): free space there, or name another folder"
-        ) from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
 
 
 def _savable(backbone: Backbone) -> Checkpoint:
@@ -214,13 +205,3 @@ def _wearing(root: Any, folder: Path) -> Any:
             f"adapter {folder} has settings that PEFT does not take ({reason(error)}): save it"
             " again"
         ) from error
-
-
-def _move(partial: Path, folder: Path) -> None:
-    """Into place, every byte on the disk before."""
-    for path in (*partial.rglob("*"), partial):
-        flush(path)
-    if folder.exists():
-        folder.rmdir()
-    partial.rename(folder)
-    flush(folder.parent)

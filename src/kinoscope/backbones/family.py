@@ -1,5 +1,6 @@
 """What families of multimodal LLMs share; an adapter says only what differs in its own."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, ClassVar
@@ -154,6 +155,15 @@ class Family:
         """
         positions_BT = batch["attention_mask"].long().cumsum(dim=-1) - 1
         return positions_BT.clamp(min=0) + self.first_position
+
+    def pixel_tokens(self, core: Any, clips: Sequence[Features]) -> list[Any]:
+        """Tokens [N, D] of each clip as they are added to the decoder's inputs, with gradient.
+
+        Raises `UsageError` where a family gives none apart from the text around them.
+        """
+        raise UsageError(
+            f"{self.reference} gives no tokens of pixels alone: leave the lesson 'words' out"
+        )
 
     def decoder(self, core: Any) -> Any:
         """The text model of `core`: it has `layers` and takes `inputs_embeds`."""

@@ -25,6 +25,8 @@ from kinoscope.backbones.checkpoint_files import (
 from kinoscope.backbones.checkpoints import ADAPTER_SETTINGS, merge_adapter
 from kinoscope.backbones.families import family_of, supported
 from kinoscope.backbones.family import Family, load_processor
+from kinoscope.backbones.mini_folder import NAME as MINI
+from kinoscope.backbones.mini_folder import is_mini_folder, load_mini, shipped
 from kinoscope.backbones.mllm import MLLM, Checkpoint, digest
 from kinoscope.backbones.options import LoadOptions
 from kinoscope.backbones.protocol import Backbone
@@ -57,7 +59,7 @@ def load_any(
     sampling: SamplingConfig | None = None,
     threads: int | None = None,
 ) -> tuple[Backbone, SamplingConfig]:
-    """The backbone of a served model, `http://host:8000/v1#NAME`, or of a checkpoint."""
+    """The backbone of a served model, `http://host:8000/v1#NAME`, a checkpoint, or `mini`."""
     if is_remote(model):
         return load_remote(model, options), sampling or DEFAULT_SAMPLING
     return load_backbone(model, options, sampling=sampling, threads=threads)
@@ -73,7 +75,7 @@ def load_backbone(
     """The backbone of a checkpoint's folder or hub name, and the sampling that it is used with.
 
     Args:
-        model: the folder or name.
+        model: the folder or name, or `mini`, the built-in one.
         options: precision, place, adapter, layer, prompts.
         sampling: in place of the one that the checkpoint was made for; it bounds pixels.
         threads: processors that PyTorch may use; all by default.
@@ -84,7 +86,9 @@ def load_backbone(
     options = options or LoadOptions()
     if threads is not None and threads < 1:
         raise UsageError(f"threads {threads}: need at least one")
-    folder = checkpoint_folder(model, offline=options.offline)
+    folder = shipped() if model == MINI else checkpoint_folder(model, offline=options.offline)
+    if is_mini_folder(folder):
+        return load_mini(folder, options, sampling=sampling, threads=threads)
     family = checked_family(folder)
     adapt = sentence_folder(folder, keep_template=options.template is not None)
     library = video_processors()

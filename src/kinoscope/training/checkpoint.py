@@ -99,7 +99,7 @@ class Checkpoints:
     def load(self, step: int) -> Saved:
         """The checkpoint after `step`; `UsageError` if it is damaged or of another config."""
         place = self.place(step)
-        manifest = self._checked(place)
+        manifest = self.manifest(step)
         _require_equal(manifest["config"], self.config, place)
         has_average = AVERAGE in manifest["files"]
         return Saved(
@@ -157,8 +157,12 @@ class Checkpoints:
         }
         (folder / _MANIFEST).write_text(json.dumps(manifest, indent=1))
 
-    def _checked(self, place: Path) -> dict[str, Any]:
-        """The manifest, every file of which is as it was written."""
+    def manifest(self, step: int) -> dict[str, Any]:
+        """What a checkpoint says of itself, every file of it being as it was written.
+
+        Raises `UsageError` if one is not, or for one of a later version.
+        """
+        place = self.place(step)
         try:
             manifest: dict[str, Any] = json.loads((place / _MANIFEST).read_bytes())
             version, files = manifest["format"], manifest["files"]
@@ -187,6 +191,24 @@ class DiskRefused(KinoscopeError):
 
 class _Damaged(UsageError):
     """Not what was written."""
+
+
+def final_checkpoint(folder: Path) -> Path | None:
+    """The checkpoint that a run is for: the best validated, else the last; None where none is.
+
+    Raises `UsageError` if it, or the last, which knows the best, is not as it was written.
+    """
+    checkpoints = Checkpoints(folder=folder, config={})
+    steps = checkpoints.steps()
+    if not steps:
+        return None
+    try:
+        best = checkpoints.manifest(steps[-1])["best_step"]
+        chosen = best if best in steps else steps[-1]
+        checkpoints.manifest(chosen)
+    except _Damaged as error:
+        raise UsageError(f"{error}: delete its folder, and train on from the one before") from error
+    return checkpoints.place(chosen)
 
 
 def usable_weights(place: Path) -> dict[str, Any]:

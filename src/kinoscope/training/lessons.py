@@ -13,24 +13,24 @@ import numpy as np
 import torch
 
 from kinoscope.backbones.mllm import MLLM
-from kinoscope.backbones.session import last_states
 from kinoscope.errors import UsageError
-from kinoscope.prompts import CHAT
-from kinoscope.training.gather import gathered
-from kinoscope.training.losses import localisation, matching, two_way, window_labels
+from kinoscope.training.lesson_batches import (
+    Drawn,
+    captioned,
+    matches,
+    moments,
+    pairs,
+    questions,
+    windows,
+)
+from kinoscope.training.lesson_losses import LessonLosses
 from kinoscope.training.sampler import Draw, Part
 from kinoscope.training.task import Batch, Terms, Value
-from kinoscope.training.teaching import embed, teach
-from kinoscope.types import Content, Features, Span
+from kinoscope.training.words import Vocabulary
+from kinoscope.types import Features
 
-DESCRIBE = "Describe the video."
-DETAIL = "Describe the video in detail."
-MATCHES = "Does this describe the video: {text} Answer yes or no."
-ANSWERS = ("yes", "no")
-CHOOSE = "{question} Choose one: {options}."
-
-LESSONS = ("captions", "details", "questions", "matching", "moments")
-TERMS = ("contrast", "caption", "answer", "match", "locate")
+LESSONS = ("words", "captions", "details", "questions", "matching", "moments")
+TERMS = ("words", "contrast", "caption", "answer", "match", "locate")
 
 
 class Taught(Protocol):
@@ -56,6 +56,10 @@ class Taught(Protocol):
     def mismatches(self) -> Sequence[Any]:
         """Each with a text that is `true` and one that is `wrong`."""
 
+    @property
+    def backward(self) -> Sequence[str]:
+        """Short texts of the video played backwards, if it then shows something else."""
+
 
 class Library(Protocol):
     """Examples by number, and the frame features of their videos."""
@@ -79,16 +83,23 @@ class LessonConfig:
 
     Attributes:
         shares: draws of each lesson, relative to the others; one that is not named is left out.
-        weights: of the terms `contrast`, `caption`, `answer`, `match`, `locate`; 0 leaves one out.
+        weights: of `TERMS`; 0 leaves one out.
         temperature: of contrasts, where learning begins.
+        partners: probability that a video with `backward` texts brings its reversal along, a pair
+            of its own: the two are each other's hard negatives.
+        hard: whether a text of `mismatches` is a hard negative of its video.
+        told: share of a batch's videos that are taught a caption beside their contrast.
         window_s, stride_s: of the windows that a moment is told apart from.
         trained: words in the names of weights that learn; empty: all but those of `frozen`.
-        frozen: words in the names of weights that stay as they are.
+        frozen: words in the names of weights that stay as they are, also if `trained` fits.
     """
 
     shares: Mapping[str, float] = field(default_factory=lambda: {"captions": 1.0})
     weights: Mapping[str, float] = field(default_factory=lambda: dict.fromkeys(TERMS, 1.0))
     temperature: float = 0.05
+    partners: float = 1.0
+    hard: bool = True
+    told: float = 1.0
     window_s: float = 2.0
     stride_s: float = 1.0
     trained: tuple[str, ...] = ()
@@ -102,18 +113,55 @@ class LessonConfig:
             foreign = sorted(set(given) - set(known))
             if foreign:
                 raise UsageError(f"{name} {foreign[0]!r} is unknown: choose {', '.join(known)}")
-        if not self.shares or not 0 < self.temperature < math.inf:
-            raise UsageError(
-                f"shares {dict(self.shares)}, temperature {self.temperature}: see docs"
-            )
+        for lesson in self.shares:
+            if not any(self.weights.get(term) for term in _TERMS_OF[lesson]):
+                raise UsageError(
+                    f"lesson {lesson!r} has no loss: weigh {' or '.join(_TERMS_OF[lesson])}, or"
+                    " leave it out"
+                )
+        good = {
+            "shares": bool(self.shares),
+            "temperature": 0 < self.temperature < math.inf,
+            "partners": 0 <= self.partners <= 1,
+            "told": 0 < self.told <= 1,
+            "window_s": 0 < self.window_s < math.inf,
+            "stride_s": 0 < self.stride_s < math.inf,
+        }
+        for name, fits in good.items():
+            if not fits:
+                raise UsageError(
+                    f"{name} {getattr(self, name)!r} is out of range: see LessonConfig"
+                )
 
+
+_TERMS_OF = {
+    "words": ("words",),
+    "captions": ("contrast", "caption"),
+    "details": ("contrast", "caption"),
+    "questions": ("answer",),
+    "matching": ("match",),
+    "moments": ("locate",),
+}
+
+_SAMPLED = 2000
+"""Examples whose captions decide which words are learned."""
+
+_NEEDS = {
+    "words": ("captions", 1),
+    "captions": ("captions", 2),  # one to say, another to contrast
+    "details": ("details", 2),
+    "questions": ("questions", 1),
+    "matching": ("mismatches", 1),
+    "moments": ("moments", 1),
+}
 
 STAGES: dict[int, dict[str, float]] = {
+    0: {"words": 1.0},
     1: {"captions": 1.0},
     2: {"details": 1.0},
     3: {"captions": 0.4, "questions": 0.2, "matching": 0.2, "moments": 0.2},
 }
-"""Shares of the lessons by stage."""
+"""Shares of the lessons by stage; 0 is a warm-up of connectors that have learned nothing yet."""
 
 
 class Lessons:
@@ -135,10 +183,9 @@ class Lessons:
         self._validate = validate
         self._network = backbone.checkpoint.model
         self._heat = torch.nn.Parameter(torch.tensor(-math.log(config.temperature)))
-        tokenizer = backbone.checkpoint.family.processor.tokenizer
-        words = [tokenizer(word, add_special_tokens=False)["input_ids"] for word in ANSWERS]
-        self._answers_2 = torch.tensor([ids[0] for ids in words])
-        self._rows = {name: self._teachable(name) for name in config.shares}
+        vocabulary = self._vocabulary() if "words" in config.shares else None
+        self._losses = LessonLosses(backbone, self._temperature, vocabulary)
+        self._rows = self._teachable()
         self._trained = dict(self._chosen())
 
     def describe(self) -> Mapping[str, Value]:
@@ -164,29 +211,35 @@ class Lessons:
     def batch(self, draw: Draw) -> Batch:
         """Texts and features of one lesson; chance decides which texts, by item and epoch."""
         rows = [self._rows[draw.part][item] for item in draw.items]
-        dice = [np.random.default_rng((draw.epoch, row)) for row in rows]
-        examples = [self._library.example(row) for row in rows]
-        clips = [self._library.features(row) for row in rows]
-        made: dict[str, Callable[..., Batch]] = {
-            "captions": self._pairs,
-            "details": self._pairs,
+        drawn = Drawn(
+            examples=[self._library.example(row) for row in rows],
+            clips=[self._library.features(row) for row in rows],
+            dice=[np.random.default_rng((draw.epoch, row)) for row in rows],
+        )
+        made: dict[str, Callable[[Drawn], Batch]] = {
+            "words": self._words,
+            "captions": lambda drawn: self._pairs(drawn, detailed=False),
+            "details": lambda drawn: self._pairs(drawn, detailed=True),
             "questions": self._questions,
             "matching": self._matching,
             "moments": self._moments,
         }
-        return made[draw.part](draw.part, examples, clips, dice)
+        return made[draw.part](drawn)
 
     def losses(self, batch: Batch, step: int) -> Terms:
         """The terms of one lesson."""
         self._network.train()
-        lesson, *inputs = batch.inputs
-        losses: dict[str, Callable[..., dict[str, Any]]] = {
-            "pairs": self._contrast_and_caption,
-            "questions": self._answer,
-            "matching": self._match,
-            "moments": self._locate,
+        inputs, known = batch.inputs, self._losses
+        losses: dict[str, Callable[..., Any]] = {
+            "words": known.words,
+            "contrast": known.contrast,
+            "caption": known.caption,
+            "answer": known.answer,
+            "match": known.match,
+            "locate": known.locate,
         }
-        return Terms(losses[lesson](*inputs), self._config.weights)
+        sums = {name: losses[name](*inputs) for name in batch.counts}
+        return Terms(sums, self._config.weights)
 
     def validate(self) -> Mapping[str, float]:
         """As given, in evaluation mode."""
@@ -203,142 +256,74 @@ class Lessons:
             if learns:
                 yield name, values
 
-    def _teachable(self, lesson: str) -> list[int]:
-        """Numbers of the examples that have what a lesson needs."""
-        needs = {"captions": "captions", "matching": "mismatches"}.get(lesson, lesson)
-        least = 2 if lesson in ("captions", "details") else 1  # one to say, another to contrast
-        found = [
-            number
-            for number in range(len(self._library))
-            if len(getattr(self._library.example(number), needs)) >= least
-        ]
-        if not found:
-            raise UsageError(
-                f"no example has {least} {needs} for the lesson {lesson!r}: leave it out"
-            )
+    def _teachable(self) -> dict[str, list[int]]:
+        """Numbers of the examples that have what each lesson needs."""
+        shares = self._config.shares
+        found: dict[str, list[int]] = {lesson: [] for lesson in shares}
+        for number in range(len(self._library)):
+            example = self._library.example(number)
+            for lesson in shares:
+                needs, least = _NEEDS[lesson]
+                if len(getattr(example, needs)) >= least:
+                    found[lesson].append(number)
+        for lesson, numbers in found.items():
+            if not numbers:
+                needs, least = _NEEDS[lesson]
+                raise UsageError(
+                    f"no example has {least} {needs} for the lesson {lesson!r}: leave it out"
+                )
         return found
 
-    def _pairs(
-        self, part: str, examples: Sequence[Taught], clips: list[Features], dice: list[Any]
-    ) -> Batch:
-        texts, said = [], []
-        for example, rng in zip(examples, dice, strict=True):
-            known = example.captions if part == "captions" else example.details
-            one, other = rng.choice(len(known), size=2, replace=False)
-            texts.append(known[one])
-            said.append(known[other])
-        asked = DESCRIBE if part == "captions" else DETAIL
-        counts = {"contrast": float(len(clips)), "caption": self._count(said)}
-        return Batch(("pairs", clips, texts, asked, said), self._asked(counts))
+    def _words(self, drawn: Drawn) -> Batch:
+        texts, clips = captioned(drawn, self._config.partners)
+        return self._counted((clips, texts), {"words": len(texts)})
 
-    def _questions(
-        self, _part: str, examples: Sequence[Taught], clips: list[Features], dice: list[Any]
-    ) -> Batch:
-        asked, answers = [], []
-        for example, rng in zip(examples, dice, strict=True):
-            question = example.questions[int(rng.integers(len(example.questions)))]
-            asked.append(prompt_of(question, choose=bool(rng.integers(2))))
-            answers.append(question.answer)
-        return Batch(("questions", clips, asked, answers), {"answer": self._count(answers)})
+    def _pairs(self, drawn: Drawn, *, detailed: bool) -> Batch:
+        config = self._config
+        made = pairs(
+            drawn,
+            detailed=detailed,
+            partners=config.partners,
+            hard=config.hard,
+            told=config.told,
+        )
+        return self._counted(
+            (made,), {"contrast": len(made.clips), "caption": self._count(made.said)}
+        )
 
-    def _matching(
-        self, _part: str, examples: Sequence[Taught], clips: list[Features], dice: list[Any]
-    ) -> Batch:
-        texts, fits = [], []
-        for example, rng in zip(examples, dice, strict=True):
-            pair = example.mismatches[int(rng.integers(len(example.mismatches)))]
-            fit = bool(rng.integers(2))
-            texts.append(pair.true if fit else pair.wrong)
-            fits.append(fit)
-        return Batch(("matching", clips, texts, fits), {"match": float(len(clips))})
+    def _questions(self, drawn: Drawn) -> Batch:
+        asked, answers = questions(drawn)
+        return self._counted((drawn.clips, asked, answers), {"answer": self._count(answers)})
 
-    def _moments(
-        self, _part: str, examples: Sequence[Taught], clips: list[Features], dice: list[Any]
-    ) -> Batch:
-        texts, moments, windows, cut = [], [], [], []
-        for number, (example, clip, rng) in enumerate(zip(examples, clips, dice, strict=True)):
-            moment = example.moments[int(rng.integers(len(example.moments)))]
-            texts.append(moment.text)
-            moments.append((number, moment.span))
-            again = [m.span for m in example.moments if m.text == moment.text and m is not moment]
-            fair = [w for w in self._windows(clip) if not any(w.iou(s) >= 0.2 for s in again)]
-            for span in dict.fromkeys([moment.span, *fair]):
-                windows.append((number, span))
-                cut.append(within(clip, span))
-        labels_QN = window_labels(moments, windows)
-        return Batch(("moments", cut, texts, labels_QN), {"locate": float(len(texts))})
+    def _matching(self, drawn: Drawn) -> Batch:
+        texts, fits = matches(drawn)
+        return self._counted((drawn.clips, texts, fits), {"match": len(fits)})
 
-    def _windows(self, clip: Features) -> list[Span]:
-        end_s = float(clip.times_F[-1])
-        last_s = max(0.0, end_s - self._config.window_s)
-        starts = np.arange(0.0, last_s + 1e-9, self._config.stride_s)
-        return [Span(float(start), float(start) + self._config.window_s) for start in starts]
+    def _moments(self, drawn: Drawn) -> Batch:
+        config = self._config
+        cut, texts, labels_QN = moments(
+            drawn, lambda clip: windows(clip, window_s=config.window_s, stride_s=config.stride_s)
+        )
+        return self._counted((cut, texts, labels_QN), {"locate": len(texts)})
 
-    def _contrast_and_caption(
-        self, clips: list[Features], texts: list[str], asked: str, said: list[str]
-    ) -> dict[str, Any]:
-        terms = {}
-        if self._config.weights.get("contrast"):
-            video_BD = embed(self._backbone, [Content(clip=clip) for clip in clips])
-            text_BD = embed(self._backbone, [Content(text=text) for text in texts])
-            found = two_way(gathered(video_BD), gathered(text_BD), temperature=self._temperature)
-            terms["contrast"] = found.rows_B.sum()
-        if self._config.weights.get("caption"):
-            shown = [Content(clip=clip, text=asked) for clip in clips]
-            terms["caption"], _ = teach(self._backbone, shown, said)
-        return terms
+    def _vocabulary(self) -> Vocabulary:
+        """Words of the captions of a sample of the examples."""
+        count = len(self._library)
+        numbers = range(0, count, math.ceil(count / _SAMPLED))
+        captions = (text for n in numbers for text in self._library.example(n).captions)
+        return Vocabulary.of(captions, self._backbone.checkpoint.family.processor.tokenizer)
 
-    def _answer(
-        self, clips: list[Features], asked: list[str], answers: list[str]
-    ) -> dict[str, Any]:
-        shown = [Content(clip=clip, text=text) for clip, text in zip(clips, asked, strict=True)]
-        total, _ = teach(self._backbone, shown, answers)
-        return {"answer": total}
-
-    def _match(self, clips: list[Features], texts: list[str], fits: list[bool]) -> dict[str, Any]:
-        shown = [
-            Content(clip=clip, text=MATCHES.format(text=text))
-            for clip, text in zip(clips, texts, strict=True)
-        ]
-        answers_2D = self._backbone.head_rows(self._answers_2)
-        rows = []
-        for order, batch in self._backbone.batches(shown, CHAT):
-            states_BD = last_states(self._backbone.hidden(batch), batch["attention_mask"])
-            fits_B = torch.tensor([fits[row] for row in order])
-            rows.append(matching(states_BD, answers_2D, fits_B))
-        return {"match": torch.cat(rows).sum()}
-
-    def _locate(self, cut: list[Features], texts: list[str], labels_QN: Any) -> dict[str, Any]:
-        windows_ND = embed(self._backbone, [Content(clip=clip) for clip in cut])
-        queries_QD = embed(self._backbone, [Content(text=text) for text in texts])
-        rows_Q = localisation(queries_QD, windows_ND, labels_QN, temperature=self._temperature)
-        return {"locate": rows_Q.sum()}
-
-    @property
     def _temperature(self) -> Any:
         """Learned, but never below 0.01: a sharper contrast only follows noise."""
         return torch.exp(-self._heat).clamp(min=0.01)
 
-    def _count(self, answers: Sequence[str]) -> float:
+    def _count(self, answers: Sequence[str]) -> int:
         """Tokens that `teach` will learn: of each answer, and its end."""
         tokenizer = self._backbone.checkpoint.family.processor.tokenizer
         found = tokenizer(list(answers), add_special_tokens=False)["input_ids"]
-        return float(sum(len(ids) + 1 for ids in found))
+        return sum(len(ids) + 1 for ids in found)
 
-    def _asked(self, counts: dict[str, float]) -> dict[str, float]:
-        return {name: n for name, n in counts.items() if self._config.weights.get(name)}
-
-
-def prompt_of(question: Any, *, choose: bool) -> str:
-    """A question as it stands, or with its options to choose from."""
-    if not choose or not question.options:
-        return str(question.question)
-    return CHOOSE.format(question=question.question, options="; ".join(question.options))
-
-
-def within(clip: Features, span: Span) -> Features:
-    """The frames of a span; where there is none, the one nearest to its middle."""
-    inside = (clip.times_F >= span.start_s) & (clip.times_F < span.end_s)
-    if not inside.any():
-        inside[np.abs(clip.times_F - (span.start_s + span.end_s) / 2).argmin()] = True
-    return clip.take(np.flatnonzero(inside).tolist())
+    def _counted(self, inputs: tuple[Any, ...], counts: Mapping[str, int]) -> Batch:
+        """With the counts of the terms that weigh something: only those are computed."""
+        weights = self._config.weights
+        return Batch(inputs, {name: float(n) for name, n in counts.items() if weights.get(name)})

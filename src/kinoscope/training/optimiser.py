@@ -15,21 +15,30 @@ from kinoscope.training.task import LoopConfig
 
 
 class Optimiser:
-    """AdamW with decoupled decay of matrices alone: not of norms, biases and other vectors."""
+    """AdamW with decoupled decay of matrices alone: not of norms, biases and other vectors.
+
+    Weights that `LoopConfig.rates` names move faster or slower than the rest.
+    """
 
     def __init__(self, parameters: Mapping[str, Any], config: LoopConfig, scaler: Any) -> None:
-        """`scaler` is torch's GradScaler, enabled for fp16."""
+        """`scaler` is torch's GradScaler, enabled for fp16.
+
+        Raises `UsageError` for a rate that fits no weight.
+        """
         self._parameters, self._config, self._scaler = parameters, config, scaler
-        decayed = {name for name, value in parameters.items() if _decays(name, value)}
-        groups = [
-            {
-                "params": [v for name, v in parameters.items() if (name in decayed) == decays],
-                "weight_decay": config.weight_decay if decays else 0.0,
-            }
-            for decays in (True, False)
-        ]
+        _check_rates(parameters, config)
+        groups: dict[tuple[bool, float], list[Any]] = {}
+        for name, value in parameters.items():
+            kind = _decays(name, value), config.rate_of(name)
+            groups.setdefault(kind, []).append(value)
+        self._rates = [rate for _, rate in groups]
         self._adamw = torch.optim.AdamW(
-            [group for group in groups if group["params"]], lr=config.lr, betas=config.betas
+            [
+                {"params": values, "weight_decay": config.weight_decay if decays else 0.0}
+                for (decays, _), values in groups.items()
+            ],
+            lr=config.lr,
+            betas=config.betas,
         )
 
     def clear(self) -> None:
@@ -50,8 +59,8 @@ class Optimiser:
         if not math.isfinite(norm) and not self._scaler.is_enabled():
             raise NotFinite(f"the gradient's norm is {norm}")
         rate = self._config.learning_rate(step)
-        for group in self._adamw.param_groups:
-            group["lr"] = rate
+        for group, factor in zip(self._adamw.param_groups, self._rates, strict=True):
+            group["lr"] = rate * factor
         self._scaler.step(self._adamw)
         self._scaler.update()
         return {"lr": rate, "grad_norm": norm}
@@ -111,6 +120,16 @@ def seed_step(seed: int, step: int, process: int) -> None:
     random.seed(int(words[0]))
     np.random.seed(int(words[1]))
     torch.manual_seed(int(words[2]))
+
+
+def _check_rates(names: Iterable[str], config: LoopConfig) -> None:
+    known = list(names)
+    for word in config.rates:
+        if not any(word in name for name in known):
+            raise UsageError(
+                f"rates {word!r} fits none of the weights that learn, such as {known[-1]}: leave it"
+                " out, or mend it"
+            )
 
 
 def _decays(name: str, value: Any) -> bool:

@@ -88,6 +88,7 @@ class LoopConfig:
         batch: items of one forward pass, over all processes together.
         accumulation: passes whose gradients one step adds up.
         lr: learning rate at the end of the warm-up; falls to 0 along a cosine.
+        rates: factors of it for weights whose name contains the key; the first that fits counts.
         betas: of AdamW.
         weight_decay: decoupled; not on norms, biases and other vectors.
         warmup: fraction of the steps in which the learning rate rises to `lr`.
@@ -106,6 +107,7 @@ class LoopConfig:
     batch: int
     accumulation: int = 1
     lr: float = 1e-4
+    rates: Mapping[str, float] = field(default_factory=dict)
     betas: tuple[float, float] = (0.9, 0.999)
     weight_decay: float = 0.01
     warmup: float = 0.1
@@ -125,6 +127,7 @@ class LoopConfig:
             "batch": self.batch >= 1,
             "accumulation": self.accumulation >= 1,
             "lr": 0 < self.lr < math.inf,
+            "rates": all(0 < rate < math.inf for rate in self.rates.values()),
             "betas": len(self.betas) == 2 and all(0 <= beta < 1 for beta in self.betas),
             "weight_decay": 0 <= self.weight_decay < math.inf,
             "warmup": 0 <= self.warmup <= 1,
@@ -147,7 +150,11 @@ class LoopConfig:
         """The fields that decide the weights, as JSON keeps them."""
         chosen = {known.name for known in fields(self) if known.compare}
         values = {name: value for name, value in asdict(self).items() if name in chosen}
-        return values | {"betas": list(self.betas)}
+        return values | {"betas": list(self.betas), "rates": dict(self.rates)}
+
+    def rate_of(self, name: str) -> float:
+        """The factor of the learning rate for a weight."""
+        return next((rate for word, rate in self.rates.items() if word in name), 1.0)
 
     def learning_rate(self, step: int) -> float:
         """Of step 1..steps: a line up from 0 in the warm-up, then half a cosine down to 0."""

@@ -9,7 +9,8 @@ import pytest
 from kinoscope.errors import MediaError, UsageError
 from kinoscope.sampling import SamplingConfig, Window, cut_clips, grid_times
 from kinoscope.training.sources import GeneratedSource
-from kinoscope.training.world import WorldConfig
+from kinoscope.training.world import WorldConfig, reverse
+from kinoscope.training.world.captions import captions
 from kinoscope.training.world.render import render
 from kinoscope.training.world.tasks import is_chiral
 from kinoscope.types import Span
@@ -36,6 +37,17 @@ def test_examples_have_something_for_every_lesson(source):
             assert pair.wrong != pair.true
         reversals = [pair for pair in known.mismatches if pair.why == "reversal"]
         assert len(reversals) <= is_chiral(source.scene(number))
+
+
+def test_only_what_is_another_event_backwards_has_texts_of_its_reversal():
+    source = GeneratedSource("train", 80, config=SHAPES, wordings=4)
+    chiral = [is_chiral(source.scene(number)) for number in range(len(source))]
+    assert {True, False} == set(chiral)
+    for number, told in enumerate(chiral):
+        known = source.example(number)
+        wanted = captions(reverse(source.scene(number)), 4)
+        assert known.backward == (wanted if told else ())
+        assert not set(known.backward) & set(known.captions), "true both ways"
 
 
 @pytest.mark.parametrize("clip_frames", [2, None])

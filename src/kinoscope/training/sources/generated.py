@@ -125,7 +125,7 @@ def _size(sampling: SamplingConfig) -> tuple[int, int]:
     return max(16, side), max(16, side)
 
 
-@lru_cache(maxsize=10_000)
+@lru_cache(maxsize=20_000)
 def _known(split: str, seed: int, config: WorldConfig, wordings: int) -> Example:
     """Kept, for a run asks for each several times an epoch."""
     scene = sample(split, seed, config)
@@ -148,5 +148,6 @@ def _example(record: Record, details: tuple[str, ...]) -> Example:
         questions=tuple(Question(q.question, q.answer, q.options) for q in record.questions),
         moments=tuple(Moment(m.text, m.span) for m in record.moments),
         mismatches=tuple(wrong),
+        backward=record.reversed_captions if record.chiral else (),
         duration_s=float(record.complexity["duration_s"]),
     )

@@ -53,6 +53,7 @@ class Example:
         key: unique in its source.
         captions: short, each true of the whole video.
         details: long captions.
+        backward: short captions of the video played backwards, if it then shows something else.
         duration_s: length of the video, where the annotations say it.
     """
 
@@ -63,6 +64,7 @@ class Example:
     moments: tuple[Moment, ...] = ()
     mismatches: tuple[Mismatch, ...] = ()
     edits: tuple[Edit, ...] = ()
+    backward: tuple[str, ...] = ()
     duration_s: float | None = None
 
 

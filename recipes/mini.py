@@ -1,0 +1,86 @@
+"""Trains `mini`, the built-in multimodal LLM: `kinoscope train recipes/mini.py --stage N`.
+
+A warm-up, stage 0, in which the connector alone learns words; then three stages on the generated
+world: short captions with contrast, detailed captions with contrast, the mix of all lessons. Each
+takes at most 100 minutes on two cores, without a GPU.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from kinoscope.backbones.mini import SAMPLING, Mini, untrained_mini
+from kinoscope.backbones.mllm import MLLM
+from kinoscope.backbones.options import LoadOptions
+from kinoscope.errors import UsageError
+from kinoscope.evaluation.world.quick import quick
+from kinoscope.mini_weights import mini_files
+from kinoscope.training.lessons import STAGES, LessonConfig
+from kinoscope.training.recipe import Recipe
+from kinoscope.training.sources import FeatureCache, GeneratedSource
+from kinoscope.training.task import LoopConfig
+
+LAYERS = 8
+VIDEOS = 13_000
+VALIDATED = 200
+
+_LOOPS = {
+    0: LoopConfig(steps=2000, batch=32, lr=1e-3, mixed_precision="bf16", warmup=0.02),
+    1: LoopConfig(steps=1200, batch=32, lr=2e-4, mixed_precision="bf16", warmup=0.05),
+    2: LoopConfig(steps=150, batch=24, lr=1e-4, mixed_precision="bf16", warmup=0.1),
+    3: LoopConfig(steps=800, batch=32, lr=1e-4, mixed_precision="bf16", warmup=0.05),
+}
+_TOGETHER: dict[str, Any] = {
+    "rates": {"connector": 3.0, "temperature": 10.0},
+    "betas": (0.9, 0.98),
+    "validate_every": 200,
+    "watch": "t2v_r1",
+}
+"""Of the stages in which connector and language model learn."""
+
+
+def recipe(stage: int) -> Recipe:
+    """Stage 0, 1, 2 or 3."""
+    if stage not in _LOOPS:
+        raise UsageError(f"stage {stage}: choose {', '.join(map(str, _LOOPS))}")
+    loop = _LOOPS[stage]
+    return Recipe(
+        model=untrained,
+        source=lambda: GeneratedSource("train", VIDEOS),
+        sampling=SAMPLING,
+        lessons=LessonConfig(
+            shares=STAGES[stage],
+            weights=dict.fromkeys(("words", "contrast", "match"), 1.0)
+            | dict.fromkeys(("caption", "answer", "locate"), 0.5),
+            told=0.25,
+            hard=stage == 3,
+            window_s=1.0,
+            stride_s=0.5,
+            trained=("connector",) if stage == 0 else (),
+            frozen=("embed_tokens", "lm_head"),
+        ),
+        loop=loop if stage == 0 else replace(loop, **_TOGETHER),
+        validate=validate if stage else None,
+        tower=tower,
+    )
+
+
+def validate(backbone: MLLM, cache: FeatureCache) -> Mapping[str, float]:
+    """Retrieval and reversal on held-out nouns and wordings."""
+    return quick(backbone, GeneratedSource("validation", VALIDATED), cache, count=VALIDATED)
+
+
+def untrained() -> MLLM:
+    """As training finds it."""
+    return untrained_mini(
+        mini_files(),
+        layers=LAYERS,
+        options=LoadOptions(batch_tokens=3000, padding_side="right", attention="eager"),
+    )
+
+
+def tower(backbone: MLLM) -> str:
+    """The vision tower's hash: it stays as it is."""
+    family = backbone.checkpoint.family
+    assert isinstance(family, Mini)
+    return family.tower

@@ -1,0 +1,142 @@
+"""Videos of the generated world as an embedder is measured on them: texts, truth and features."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
+import numpy as np
+
+from kinoscope.backbones.protocol import Backbone
+from kinoscope.evaluation.world.vectors import embed_clips
+from kinoscope.training.sources import Example, FeatureCache, GeneratedSource
+from kinoscope.training.world import Scene
+from kinoscope.types import Content, Features, Float32, Frames, Kind, States
+
+
+class WorldVideos:
+    """The first videos of a source, each with what a vision tower sees in it."""
+
+    def __init__(
+        self, source: GeneratedSource, clip: Callable[[int], Features], count: int | None = None
+    ) -> None:
+        """`clip` gives the features of a video; `count` is at most that of the source."""
+        self.source, self.clip = source, clip
+        self._count = len(source) if count is None else min(count, len(source))
+
+    @classmethod
+    def of(
+        cls, source: GeneratedSource, cache: FeatureCache, count: int | None = None
+    ) -> "WorldVideos":
+        """With features that are kept once they were computed."""
+        return cls(source, lambda number: cache.features(source, number), count)
+
+    def __len__(self) -> int:
+        return self._count
+
+    def first(self, count: int) -> "WorldVideos":
+        """At most so many of these videos."""
+        return WorldVideos(self.source, self.clip, min(count, len(self)))
+
+    @property
+    def keys(self) -> list[str]:
+        """Names of the videos."""
+        return [self.source.key(number) for number in range(len(self))]
+
+    def examples(self) -> Iterator[Example]:
+        """Texts of each video."""
+        return (self.source.example(number) for number in range(len(self)))
+
+    def scenes(self) -> Iterator[Scene]:
+        """Truth of each video."""
+        return (self.source.scene(number) for number in range(len(self)))
+
+    def clips(self, numbers: Iterable[int] | None = None) -> Iterator[Features]:
+        """Features of all videos, or of some."""
+        return (self.clip(n) for n in (range(len(self)) if numbers is None else numbers))
+
+    def duration_s(self, number: int) -> float:
+        """Length of a video."""
+        duration_s = self.source.example(number).duration_s
+        assert duration_s is not None, "the world's videos have a length"
+        return duration_s
+
+
+class FrameMeans:
+    """A backbone for clips whose rows are unit vectors of single frames: it averages them.
+
+    The control that cannot see order: a clip and its reversal are the same numbers, added up in
+    the same order. Texts are those of the model that made the rows.
+    """
+
+    kinds: frozenset[Kind] = frozenset({"text", "video"})
+    head = "last"
+    centre_D = None
+    limits = ("sees no order of frames",)
+
+    def __init__(self, backbone: Backbone) -> None:
+        """`backbone` embedded the frames."""
+        self._backbone = backbone
+
+    @property
+    def model(self) -> str:
+        """Says of which frames."""
+        return f"mean of frames of {self._backbone.model}"
+
+    @property
+    def weights(self) -> str:
+        """Of the model that embedded the frames."""
+        return self._backbone.weights
+
+    @property
+    def prompts(self) -> str:
+        """Of the model that embedded the frames."""
+        return self._backbone.prompts
+
+    @property
+    def dimension(self) -> int:
+        """Of the rows."""
+        return self._backbone.dimension
+
+    @property
+    def max_tokens(self) -> int:
+        """Of a text."""
+        return self._backbone.max_tokens
+
+    def count_tokens(self, text: str) -> int:
+        """Of a text."""
+        return self._backbone.count_tokens(text)
+
+    def vision(self, frames: Frames) -> Features:
+        """Each frame's unit vector."""
+        seen = self._backbone.vision(frames)
+        rows = [seen.take([row]) for row in range(len(seen))]
+        return Features(embed_clips(self._backbone, rows), seen.times_F)
+
+    def states(self, contents: Sequence[Content]) -> Iterator[tuple[list[int], States]]:
+        """The mean of a clip's rows, or the state of a text [B, 1, D]."""
+        clips = {n: c.clip for n, c in enumerate(contents) if c.clip is not None}
+        texts = [n for n in range(len(contents)) if n not in clips]
+        if clips:
+            yield list(clips), _single([_mean(np.asarray(c.values_F)) for c in clips.values()])
+        for rows, states in self._backbone.states([contents[n] for n in texts]):
+            yield [texts[row] for row in rows], states
+
+
+def with_frame_vectors(backbone: Backbone, videos: WorldVideos) -> WorldVideos:
+    """The videos with a unit vector for each frame, embedded alone as a clip of one frame."""
+    counts = [len(clip) for clip in videos.clips()]
+    frames = (clip.take([k]) for clip in videos.clips() for k in range(len(clip)))
+    parts = np.split(embed_clips(backbone, frames), np.cumsum(counts)[:-1])
+
+    def clip(number: int) -> Features:
+        return Features(parts[number], videos.clip(number).times_F)
+
+    return WorldVideos(videos.source, clip, len(videos))
+
+
+def _mean(rows_FD: Float32) -> Float32:
+    """[D], the same whatever the order of rows."""
+    mean_D: Float32 = np.sort(rows_FD.astype(np.float64), axis=0).mean(axis=0).astype(np.float32)
+    return mean_D
+
+
+def _single(rows: Sequence[Float32]) -> States:
+    return States(np.stack(rows)[:, None], np.ones((len(rows), 1), np.bool_))

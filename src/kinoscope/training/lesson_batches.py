@@ -1,0 +1,172 @@
+"""What each lesson reads: texts and features of a draw's examples, chosen by seeded chance."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from kinoscope.prompts import DESCRIBE, DETAIL, choice_prompt
+from kinoscope.training.losses import window_labels
+from kinoscope.types import Features, Span
+
+
+@dataclass(frozen=True, kw_only=True)
+class Drawn:
+    """Examples of a draw, features of their videos, and the chance that chooses their texts."""
+
+    examples: Sequence[Any]
+    clips: list[Features]
+    dice: list[Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pairs:
+    """Inputs of contrast and captions; video i belongs to text i.
+
+    Attributes:
+        clips, texts: the first are the draw's own; partners, reversed in time, stand behind them.
+        hard: a text for each pair that is no caption of its video; empty: none.
+        asked: what is asked of the clips that are told, and `said`, their captions: one for each
+            of the first clips.
+    """
+
+    clips: list[Features]
+    texts: list[str]
+    hard: list[str]
+    asked: str
+    said: list[str]
+
+
+def captioned(drawn: Drawn, partners: float) -> tuple[list[str], list[Features]]:
+    """A caption of each clip, partners reversed in time behind them as in `pairs`."""
+    texts, backward = [], []
+    for number, (example, rng) in enumerate(zip(drawn.examples, drawn.dice, strict=True)):
+        texts.append(example.captions[int(rng.integers(len(example.captions)))])
+        if example.backward and rng.random() < partners:
+            backward.append((number, example.backward[int(rng.integers(len(example.backward)))]))
+    clips = [*drawn.clips, *(reversed_in_time(drawn.clips[number]) for number, _ in backward)]
+    return [*texts, *(text for _, text in backward)], clips
+
+
+def pairs(drawn: Drawn, *, detailed: bool, partners: float, hard: bool, told: float) -> Pairs:
+    """Clips with a true text, and another true text to say: the two are drawn apart.
+
+    Args:
+        detailed: whether the texts are the long ones.
+        partners: probability that a video whose reversal has texts brings it along as a pair.
+        hard: whether a wrong text is told apart from each video, where the examples have some.
+        told: share of the draw that is taught a caption.
+    """
+    texts, said, backward = [], [], []
+    for number, (example, rng) in enumerate(zip(drawn.examples, drawn.dice, strict=True)):
+        known = example.details if detailed else example.captions
+        one, other = rng.choice(len(known), size=2, replace=False)
+        texts.append(known[one])
+        said.append(known[other])
+        if not detailed and example.backward and rng.random() < partners:
+            text = example.backward[int(rng.integers(len(example.backward)))]
+            backward.append((number, text))
+    wrong = _wrong_texts(drawn, texts) if hard else []
+    clips = [*drawn.clips, *(reversed_in_time(drawn.clips[number]) for number, _ in backward)]
+    return Pairs(
+        clips=clips,
+        texts=[*texts, *(text for _, text in backward)],
+        # a partner is already told apart from the text of what it reverses
+        hard=[*wrong, *(texts[number] for number, _ in backward)] if wrong else [],
+        asked=DETAIL if detailed else DESCRIBE,
+        said=said[: max(1, round(told * len(said)))],
+    )
+
+
+def _wrong_texts(drawn: Drawn, texts: Sequence[str]) -> list[str]:
+    """One a video; where an example has none, a text of the next, which is a negative anyway.
+
+    None at all where no example has some, or where there is no other text to put there.
+    """
+    if not any(example.mismatches for example in drawn.examples):
+        return []
+    found = []
+    for number, (example, rng) in enumerate(zip(drawn.examples, drawn.dice, strict=True)):
+        if example.mismatches:
+            found.append(example.mismatches[int(rng.integers(len(example.mismatches)))].wrong)
+            continue
+        behind = [*texts[number + 1 :], *texts[:number]]
+        others = [text for text in behind if text != texts[number]]
+        if not others:
+            return []
+        found.append(others[0])
+    return found
+
+
+def questions(drawn: Drawn) -> tuple[list[str], list[str]]:
+    """What is asked of each clip, half of the time with options, and the answers."""
+    asked, answers = [], []
+    for example, rng in zip(drawn.examples, drawn.dice, strict=True):
+        question = example.questions[int(rng.integers(len(example.questions)))]
+        asked.append(prompt_of(question, choose=bool(rng.integers(2))))
+        answers.append(question.answer)
+    return asked, answers
+
+
+def matches(drawn: Drawn) -> tuple[list[str], list[bool]]:
+    """A text for each clip, and whether it fits: half do."""
+    texts, fits = [], []
+    for example, rng in zip(drawn.examples, drawn.dice, strict=True):
+        pair = example.mismatches[int(rng.integers(len(example.mismatches)))]
+        fit = bool(rng.integers(2))
+        texts.append(pair.true if fit else pair.wrong)
+        fits.append(fit)
+    return texts, fits
+
+
+def moments(
+    drawn: Drawn, windows_of: Callable[[Features], list[Span]]
+) -> tuple[list[Features], list[str], Any]:
+    """Cut clips of all videos' windows, a text of each video, and their labels [Q, N].
+
+    The moment's own span is among its windows. Windows on which the same text is true once more
+    are left out.
+    """
+    texts, wanted, windows, cut = [], [], [], []
+    for number, (example, clip, rng) in enumerate(
+        zip(drawn.examples, drawn.clips, drawn.dice, strict=True)
+    ):
+        moment = example.moments[int(rng.integers(len(example.moments)))]
+        texts.append(moment.text)
+        wanted.append((number, moment.span))
+        again = [m.span for m in example.moments if m.text == moment.text and m is not moment]
+        fair = [w for w in windows_of(clip) if not any(w.iou(s) >= 0.2 for s in again)]
+        for span in dict.fromkeys([moment.span, *fair]):
+            windows.append((number, span))
+            cut.append(within(clip, span))
+    return cut, texts, window_labels(wanted, windows)
+
+
+def windows(clip: Features, *, window_s: float, stride_s: float) -> list[Span]:
+    """Sliding windows over a clip."""
+    end_s = float(clip.times_F[-1])
+    starts = np.arange(0.0, max(0.0, end_s - window_s) + 1e-9, stride_s)
+    return [Span(float(start), float(start) + window_s) for start in starts]
+
+
+def prompt_of(question: Any, *, choose: bool) -> str:
+    """A question as it stands, or with its options to choose from."""
+    if not choose or not question.options:
+        return str(question.question)
+    return choice_prompt(question.question, question.options)
+
+
+def within(clip: Features, span: Span) -> Features:
+    """The frames of a span; where there is none, the one nearest to its middle."""
+    inside = (clip.times_F >= span.start_s) & (clip.times_F < span.end_s)
+    if not inside.any():
+        inside[np.abs(clip.times_F - (span.start_s + span.end_s) / 2).argmin()] = True
+    return clip.take(np.flatnonzero(inside).tolist())
+
+
+def reversed_in_time(clip: Features) -> Features:
+    """The clip played backwards: what is known of each frame alone is the same then."""
+    times_F = clip.times_F
+    values_F = np.ascontiguousarray(clip.values_F[::-1])  # PyTorch reads no array backwards
+    return Features(values_F, times_F[0] + times_F[-1] - times_F[::-1])

@@ -1,0 +1,102 @@
+"""What each lesson costs: named terms of a multimodal LLM, with gradient."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from kinoscope.backbones.mllm import MLLM
+from kinoscope.backbones.session import last_states
+from kinoscope.prompts import CHAT
+from kinoscope.training.gather import gather_objects, gathered
+from kinoscope.training.lesson_batches import Pairs
+from kinoscope.training.losses import localisation, matching, two_way
+from kinoscope.training.teaching import embed, teach
+from kinoscope.training.words import Vocabulary, word_loss
+from kinoscope.types import Content, Features
+
+MATCHES = "Does this describe the video: {text} Answer yes or no."
+ANSWERS = ("yes", "no")
+
+
+class LessonLosses:
+    """Sums of each lesson's terms over its items."""
+
+    def __init__(
+        self, backbone: MLLM, temperature: Callable[[], Any], vocabulary: Vocabulary | None = None
+    ) -> None:
+        """`temperature` is asked for at each contrast, since it is learned."""
+        self._backbone, self._temperature = backbone, temperature
+        self._vocabulary = vocabulary
+        tokenizer = backbone.checkpoint.family.processor.tokenizer
+        words = [tokenizer(word, add_special_tokens=False)["input_ids"] for word in ANSWERS]
+        self._answers_2 = torch.tensor([ids[0] for ids in words])
+
+    def words(self, clips: list[Features], texts: list[str]) -> Any:
+        """Words of captions out of pixels alone: only the connector runs."""
+        assert self._vocabulary is not None
+        family, core = self._backbone.checkpoint.family, self._backbone.checkpoint.model.model
+        tokens = family.pixel_tokens(core, clips)
+        device = tokens[0].device
+        rows_VD = self._backbone.embed_tokens(self._vocabulary.ids_V.to(device))
+        targets_BV = self._vocabulary.targets(texts, family.processor.tokenizer)
+        return word_loss(tokens, rows_VD, targets_BV.to(device)).sum()
+
+    def contrast(self, batch: Pairs) -> Any:
+        """Two-way InfoNCE, each video also against its own wrong text."""
+        video_BD = embed(self._backbone, [Content(clip=clip) for clip in batch.clips])
+        text_ND = embed(self._backbone, [Content(text=t) for t in [*batch.texts, *batch.hard]])
+        text_BD, hard_BD = text_ND.split([len(batch.texts), len(batch.hard)])
+        found = two_way(
+            gathered(video_BD),
+            gathered(text_BD),
+            temperature=self._temperature(),
+            hard_text=hard_BD[:, None] if batch.hard else None,
+            same_BN=_equal(batch.texts).to(video_BD.device),
+        )
+        return found.rows_B.sum()
+
+    def caption(self, batch: Pairs) -> Any:
+        """Next-token loss of the captions that are said."""
+        clips = batch.clips[: len(batch.said)]
+        total, _ = teach(
+            self._backbone, [Content(clip=clip, text=batch.asked) for clip in clips], batch.said
+        )
+        return total
+
+    def answer(self, clips: list[Features], asked: list[str], answers: list[str]) -> Any:
+        """Next-token loss of answers."""
+        shown = [Content(clip=clip, text=text) for clip, text in zip(clips, asked, strict=True)]
+        total, _ = teach(self._backbone, shown, answers)
+        return total
+
+    def match(self, clips: list[Features], texts: list[str], fits: list[bool]) -> Any:
+        """Cross-entropy of yes against no."""
+        shown = [
+            Content(clip=clip, text=MATCHES.format(text=text))
+            for clip, text in zip(clips, texts, strict=True)
+        ]
+        answers_2D = self._backbone.head_rows(self._answers_2)
+        config = self._backbone.checkpoint.model.config.get_text_config()
+        softcap = getattr(config, "final_logit_softcapping", None)
+        rows = []
+        for order, batch in self._backbone.batches(shown, CHAT):
+            states_BD = last_states(self._backbone.hidden(batch), batch["attention_mask"])
+            fits_B = torch.tensor([fits[row] for row in order], device=states_BD.device)
+            rows.append(matching(states_BD, answers_2D, fits_B, softcap=softcap))
+        return torch.cat(rows).sum()
+
+    def locate(self, cut: list[Features], texts: list[str], labels_QN: Any) -> Any:
+        """Contrast of each text with windows of its own video."""
+        windows_ND = embed(self._backbone, [Content(clip=clip) for clip in cut])
+        queries_QD = embed(self._backbone, [Content(text=text) for text in texts])
+        labels_QN = labels_QN.to(queries_QD.device)
+        return localisation(
+            queries_QD, windows_ND, labels_QN, temperature=self._temperature()
+        ).sum()
+
+
+def _equal(texts: list[str]) -> Any:
+    """True where own text i and text j of all processes are the same [B, N]: no negatives."""
+    everywhere = [text for some in gather_objects(texts) for text in some]
+    return torch.tensor([[mine == other for other in everywhere] for mine in texts])

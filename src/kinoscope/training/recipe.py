@@ -1,0 +1,171 @@
+"""A recipe: what learns, from what, by which lessons; and the run of one stage of it."""
+
+import importlib.util
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+
+from kinoscope.backbones.mllm import MLLM
+from kinoscope.errors import UsageError
+from kinoscope.packages import cache_folder
+from kinoscope.sampling import SamplingConfig
+from kinoscope.training.checkpoint import final_checkpoint, usable_weights
+from kinoscope.training.journal import Record, plot
+from kinoscope.training.lessons import LessonConfig, Lessons
+from kinoscope.training.loop import train
+from kinoscope.training.lora import merge_lora, name_beside_lora
+from kinoscope.training.optimiser import copy_weights
+from kinoscope.training.progress import Report
+from kinoscope.training.sources import FeatureCache, Source
+from kinoscope.training.sources.feature_cache import Library, warmed
+from kinoscope.training.task import LoopConfig
+
+Validate = Callable[[MLLM, FeatureCache], Mapping[str, float]]
+Told = Callable[[str], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """One stage of a training.
+
+    Attributes:
+        model: loads what learns, as the first stage finds it; it may put a LoRA on it.
+        source: opens the training data.
+        sampling: which frames of a video are seen.
+        lessons: what is taught, and what the losses weigh.
+        loop: how long, how fast, in what precision.
+        validate: metrics on held-out data, larger is better; none by default.
+        tower: hash of what the vision features depend on, where that is less than the whole model:
+            they are then kept from stage to stage.
+        features: folder in which they are kept; one of the cache by default.
+    """
+
+    model: Callable[[], MLLM]
+    source: Callable[[], Source]
+    sampling: SamplingConfig
+    lessons: LessonConfig
+    loop: LoopConfig
+    validate: Validate | None = None
+    tower: Callable[[MLLM], str] | None = None
+    features: Path | None = None
+
+    def library(self, backbone: MLLM, tell: Told) -> tuple[Library, FeatureCache]:
+        """The examples whose videos can be read, their features computed once."""
+        source = self.source()
+        cache = FeatureCache(
+            self.features or cache_folder() / "features",
+            backbone,
+            self.sampling,
+            tower=None if self.tower is None else self.tower(backbone),
+        )
+        overlaps = ", ".join(source.overlaps) or "no benchmark"
+        tell(f"{source.name}: {len(source)} videos, overlapping {overlaps}")
+        tell(f"annotations: {source.problems.describe()}")
+
+        def progress(done: int, total: int) -> None:
+            if done % 100 == 0 or done == total:
+                tell(f"vision features of {done} of {total} videos")
+
+        library = warmed(source, cache, progress=progress)
+        if cache.failures:
+            (_, key), why = next(iter(cache.failures.items()))
+            tell(f"{len(cache.failures)} videos give no frames; {key}: {why}")
+        return library, cache
+
+
+def stage_folder(root: Path, stage: int) -> Path:
+    """Where a stage of a run keeps journal and checkpoints."""
+    return root / f"stage-{stage}"
+
+
+def load_recipe(file: Path, stage: int) -> Recipe:
+    """What the function `recipe(stage)` of a Python file returns.
+
+    Raises `UsageError` for a file that is not there or has no such function.
+    """
+    if not file.is_file() or file.suffix != ".py":
+        raise UsageError(f"{file} is no recipe: name a Python file with a function recipe(stage)")
+    found = importlib.util.spec_from_file_location(f"kinoscope_recipe_{file.stem}", file)
+    assert found is not None and found.loader is not None
+    module = importlib.util.module_from_spec(found)
+    sys.modules[found.name] = module  # dataclasses and pickle look there for what it defines
+    found.loader.exec_module(module)
+    return _made(module, file, stage)
+
+
+def _made(module: ModuleType, file: Path, stage: int) -> Recipe:
+    function = getattr(module, "recipe", None)
+    if not callable(function):
+        raise UsageError(f"{file} has no function recipe(stage): write one that returns a Recipe")
+    recipe = function(stage)
+    if not isinstance(recipe, Recipe):
+        raise UsageError(f"recipe({stage}) of {file} gives {type(recipe).__name__}, not a Recipe")
+    return recipe
+
+
+def run(
+    recipe: Recipe,
+    root: Path,
+    stage: int,
+    *,
+    progress: Callable[[Record], None] | None = None,
+    tell: Told = lambda _line: None,
+) -> tuple[Report, MLLM]:
+    """Trains a stage in `root/stage-N`, going on after an interruption; the report and the model.
+
+    A stage begins with the weights of those before it, of which a stage 0 need not be there. The
+    model is that of the best checkpoint, else of the last, a LoRA merged into it.
+    Raises `UsageError` if a stage before is not there, and as `train` does.
+    """
+    backbone = recipe.model()
+    _begin_after(backbone, root, stage, tell)
+    library, cache = recipe.library(backbone, tell)
+    validate = recipe.validate
+    lessons = Lessons(
+        backbone,
+        library,
+        recipe.lessons,
+        (lambda model: validate(model, cache)) if validate else lambda _model: {},
+    )
+    folder = stage_folder(root, stage)
+    report = train(lessons, recipe.loop, folder, progress=progress)
+    plot(folder)
+    begin_with(backbone, folder)
+    merge_lora(backbone)
+    backbone.checkpoint.model.eval()
+    return report, backbone
+
+
+def _begin_after(backbone: MLLM, root: Path, stage: int, tell: Told) -> None:
+    """With the weights of all stages before, in their order: one may have trained only a part."""
+    for earlier in range(stage):
+        folder = stage_folder(root, earlier)
+        if earlier > 0 or folder.exists():
+            begin_with(backbone, folder)
+            tell(f"begins with the weights of {final_checkpoint(folder)}")
+
+
+def begin_with(backbone: MLLM, folder: Path) -> None:
+    """Overwrites the weights that a stage trained with those of its best, or last, checkpoint.
+
+    Of its moving average, where there is one. The model may have a LoRA that the stage had not.
+    Raises `UsageError` if there is no checkpoint, or one that does not fit the model.
+    """
+    place = final_checkpoint(folder)
+    if place is None:
+        raise UsageError(f"{folder} has no checkpoint: train the stage before first")
+    known = dict(backbone.checkpoint.model.named_parameters())
+    weights = {
+        name_beside_lora(name, known): values
+        for name, values in usable_weights(place).items()
+        if name != "temperature"
+    }
+    foreign = sorted(set(weights) - set(known))
+    if foreign:
+        raise UsageError(
+            f"{place} has {foreign[0]}, which this model has not: load the model as that stage did,"
+            " or give another folder"
+        )
+    copy_weights(weights, {name: known[name] for name in weights})

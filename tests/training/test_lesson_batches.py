@@ -1,0 +1,161 @@
+"""What is contrasted: partners reversed in time, wrong texts, and equal texts left out."""
+
+import numpy as np
+import pytest
+import torch
+
+from kinoscope.backbones.loading import load_backbone
+from kinoscope.training.lesson_batches import Drawn, captioned, pairs
+from kinoscope.training.lesson_losses import LessonLosses
+from kinoscope.training.teaching import embed
+from kinoscope.types import Content, Features
+from tests.tiny import moving_frames, tiny
+from tests.training.lesson_films import NAMES, Example, example, wrong
+
+
+def drawn(examples, epoch: int = 0) -> Drawn:
+    clips = [
+        Features(np.arange(12.0).reshape(4, 3) + 100 * n, np.array([0.0, 0.5, 1.0, 2.0]))
+        for n in range(len(examples))
+    ]
+    dice = [np.random.default_rng((epoch, n)) for n in range(len(examples))]
+    return Drawn(examples=examples, clips=clips, dice=dice)
+
+
+def made(examples, epoch: int = 0, **choices):
+    choices = {"detailed": False, "partners": 1.0, "hard": True, "told": 1.0} | choices
+    return pairs(drawn(examples, epoch), **choices)
+
+
+CHIRAL = [example(name) for name in NAMES[:3]]
+STILL = Example(captions=("it stays", "it rests"))
+
+
+@pytest.mark.parametrize("epoch", range(4))
+def test_a_partner_is_the_reversed_clip_with_a_text_of_what_it_shows(epoch) -> None:
+    found = made([CHIRAL[0], STILL, CHIRAL[2]], epoch)
+    assert len(found.clips) == len(found.texts) == 5
+    for own, partner in ((0, 3), (2, 4)):
+        clip, turned = found.clips[own], found.clips[partner]
+        assert turned.values_F.tolist() == clip.values_F.tolist()[::-1]
+        assert turned.times_F.tolist() == [0.0, 1.0, 1.5, 2.0]
+        assert found.texts[own] in example(NAMES[own]).captions
+        assert found.texts[partner] in example(NAMES[own]).backward
+    words, clips = captioned(drawn([CHIRAL[0], STILL, CHIRAL[2]], epoch), 1.0)
+    assert len(words) == len(clips) == 5
+    assert words[3] in CHIRAL[0].backward and words[4] in CHIRAL[2].backward
+
+
+def test_partners_come_as_often_as_asked_for() -> None:
+    many = [example("a fox")] * 400
+    for share in (0.0, 0.3, 1.0):
+        come = len(made(many, partners=share).texts) - 400
+        assert come == pytest.approx(400 * share, abs=45 if share == 0.3 else 0)
+        assert len(captioned(drawn(many), share)[0]) - 400 == pytest.approx(400 * share, abs=45)
+
+
+def test_detailed_texts_bring_no_partner() -> None:
+    found = made(CHIRAL, detailed=True)
+    assert len(found.texts) == len(found.clips) == 3
+    assert all(text in one.details for text, one in zip(found.texts, CHIRAL, strict=True))
+    assert all(text in one.details for text, one in zip(found.said, CHIRAL, strict=True))
+    assert found.asked != made(CHIRAL).asked
+
+
+def test_the_wrong_text_of_a_row_is_one_of_its_own_video() -> None:
+    two = [
+        Example(captions=(f"{n} a", f"{n} b"), mismatches=(wrong(f"{n} x"), wrong(f"{n} y")))
+        for n in range(5)
+    ]
+    seen = set()
+    for epoch in range(8):
+        found = made(two, epoch)
+        assert [text[:2] for text in found.hard] == ["0 ", "1 ", "2 ", "3 ", "4 "]
+        seen |= set(found.hard)
+    assert len(seen) == 10
+
+
+def test_a_partner_is_told_from_the_text_of_what_it_reverses() -> None:
+    found = made(CHIRAL)
+    assert [text in ("a fox rests", "a door rests", "a cup rests") for text in found.hard[:3]]
+    assert found.hard[3:] == found.texts[:3]
+    assert len(found.hard) == len(found.clips) == 6
+
+
+def test_a_video_without_a_wrong_text_takes_that_of_another() -> None:
+    found = made([STILL, CHIRAL[0], STILL], partners=0.0)
+    assert found.hard[1] == "a fox rests"
+    assert found.hard[0] == found.texts[1]
+    assert found.hard[2] in (found.texts[0], found.texts[1])
+    assert all(hard != text for hard, text in zip(found.hard, found.texts, strict=True))
+
+
+def test_without_wrong_texts_there_are_no_hard_ones() -> None:
+    assert made([STILL, STILL]).hard == []
+    assert made(CHIRAL, hard=False).hard == []
+    one_word = Example(captions=("same", "same"))
+    marked = Example(captions=("same", "same"), mismatches=(wrong("other"),))
+    assert made([marked, one_word]).hard == [], "a true text would be a wrong one"
+
+
+@pytest.mark.parametrize(("told", "count"), [(1.0, 6), (0.5, 3), (0.34, 2), (0.01, 1)])
+def test_a_share_of_the_draw_is_told(told, count) -> None:
+    examples = [example(name) for name in NAMES]
+    found = made(examples, told=told)
+    assert len(found.said) == count
+    for number, said in enumerate(found.said):
+        assert said in examples[number].captions
+        assert said != found.texts[number]
+
+
+@pytest.fixture(scope="module")
+def backbone(tmp_path_factory, one_torch_thread):
+    return load_backbone(str(tiny("qwen2_vl", tmp_path_factory.mktemp("tiny") / "qwen2_vl")))[0]
+
+
+def naive_contrast(video_BD, text_BD, hard_BD, texts, temperature) -> float:
+    """Both directions, a score at a time; an equal text is neither right nor wrong."""
+    total, rows = 0.0, range(len(texts))
+    for i in rows:
+        others = [j for j in rows if j == i or texts[j] != texts[i]]
+        to_text = [video_BD[i] @ text_BD[j] for j in others]
+        if len(hard_BD):
+            to_text.append(video_BD[i] @ hard_BD[i])
+        to_video = [text_BD[i] @ video_BD[j] for j in others]
+        for scores in (to_text, to_video):
+            weights = np.exp(np.array(scores) / temperature)
+            total -= np.log(weights[others.index(i)] / weights.sum()) / 2
+    return total
+
+
+@pytest.mark.parametrize("case", ["partners and wrong texts", "partners", "equal texts"])
+@torch.inference_mode()
+def test_the_contrast_is_that_of_a_naive_twin(backbone, case) -> None:
+    """In which the two of a pair of partners are each other's negatives, among all others."""
+    examples = [CHIRAL[0], STILL, CHIRAL[2]]
+    if case == "equal texts":
+        examples = [Example(captions=("it rests", "it rests")), STILL, STILL, CHIRAL[0]]
+    clips = [backbone.vision(moving_frames(4, 56, 84, n)) for n in range(len(examples))]
+    dice = [np.random.default_rng((3, n)) for n in range(len(examples))]
+    batch = pairs(
+        Drawn(examples=examples, clips=clips, dice=dice),
+        detailed=False,
+        partners=1.0,
+        hard=case != "partners",
+        told=1.0,
+    )
+    assert len(batch.clips) == 5 and bool(batch.hard) == (case != "partners")
+    assert (len(set(batch.texts)) < 5) == (case == "equal texts")
+
+    def vectors(contents):
+        return embed(backbone, contents).double().numpy() if contents else []
+
+    wanted = naive_contrast(
+        vectors([Content(clip=clip) for clip in batch.clips]),
+        vectors([Content(text=text) for text in batch.texts]),
+        vectors([Content(text=text) for text in batch.hard]),
+        batch.texts,
+        0.1,
+    )
+    found = LessonLosses(backbone, lambda: 0.1).contrast(batch)
+    assert float(found) == pytest.approx(wanted, rel=1e-4)
