@@ -34,9 +34,11 @@ def train(
 
     Run it again after an interruption: it goes on where it was. A stage begins with the weights of
     the one before. Journal, loss plot, checkpoints and, at its end, the model are in DIR/stage-N;
-    the model can be given to --model. Needs kinoscope[train].
+    the model can be given to --model. Several processes share each batch under torchrun -m
+    kinoscope train. Needs kinoscope[train].
     """
     from kinoscope.embedder import Embedder
+    from kinoscope.training.gather import join_launcher, process_number
     from kinoscope.training.recipe import load_recipe, run, stage_folder
 
     chosen = load_recipe(recipe, stage)
@@ -44,9 +46,17 @@ def train(
     model = stage_folder(root, stage) / "model"
     if model.exists():
         raise UsageError(f"{model} is there: the stage is done; delete it to write the model anew")
+    join_launcher()
+    first = process_number() == 0
     report, backbone = run(
-        chosen, root, stage, progress=_teller(chosen.loop.steps, as_json=as_json), tell=say
+        chosen,
+        root,
+        stage,
+        progress=_teller(chosen.loop.steps, as_json=as_json) if first else None,
+        tell=say if first else lambda _line: None,
     )
+    if not first:
+        return
     done = report.progress.step
     if report.ended == "stopped":
         say(f"stopped after step {done} of {chosen.loop.steps}; run it again to go on")

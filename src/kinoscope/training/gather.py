@@ -1,11 +1,15 @@
 """Rows of all processes together, with gradient, and what else processes must agree on."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 import torch
 from torch import distributed
+
+from kinoscope.libraries import imported
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,6 +77,23 @@ class _Gather(torch.autograd.Function):  # type: ignore[misc]  # torch is not fo
         wanted_ND = gradient_ND.contiguous().clone()
         distributed.all_reduce(wanted_ND)
         return wanted_ND.split(context.counts)[context.number], None, None
+
+
+def join_launcher() -> None:
+    """Under `accelerate launch` or torchrun, meets the other processes of the run; else nothing.
+
+    Call it before the model is placed. Waits of up to a day are no failure: the first process
+    prepares data for all.
+    """
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1 and not _together():
+        imported("accelerate", "pip install 'kinoscope[train]'").PartialState(
+            cpu=not torch.cuda.is_available(), timeout=timedelta(days=1)
+        )
+
+
+def wait_for_all() -> None:
+    """Goes on once every process is here."""
+    gather_objects(None)
 
 
 def process_count() -> int:

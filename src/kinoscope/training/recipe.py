@@ -12,6 +12,7 @@ from kinoscope.errors import UsageError
 from kinoscope.packages import cache_folder
 from kinoscope.sampling import SamplingConfig
 from kinoscope.training.checkpoint import final_checkpoint, usable_weights
+from kinoscope.training.gather import join_launcher, process_number, wait_for_all
 from kinoscope.training.journal import Record, plot
 from kinoscope.training.lessons import LessonConfig, Lessons
 from kinoscope.training.loop import train
@@ -117,11 +118,18 @@ def run(
 
     A stage begins with the weights of those before it, of which a stage 0 need not be there. The
     model is that of the best checkpoint, else of the last, a LoRA merged into it.
+    Under `accelerate launch` or torchrun all processes share each batch; only the first writes.
     Raises `UsageError` if a stage before is not there, and as `train` does.
     """
+    join_launcher()
+    first = process_number() == 0
     backbone = recipe.model()
     _begin_after(backbone, root, stage, tell)
+    if not first:
+        wait_for_all()  # for the features that the first process computes
     library, cache = recipe.library(backbone, tell)
+    if first:
+        wait_for_all()
     validate = recipe.validate
     lessons = Lessons(
         backbone,
@@ -131,7 +139,9 @@ def run(
     )
     folder = stage_folder(root, stage)
     report = train(lessons, recipe.loop, folder, progress=progress)
-    plot(folder)
+    if first:
+        plot(folder)
+    wait_for_all()  # the first process has written the last checkpoint
     begin_with(backbone, folder)
     merge_lora(backbone)
     backbone.checkpoint.model.eval()
