@@ -37,5 +37,6 @@ def open_session(path: Path, threads: int) -> "InferenceSession":
         return InferenceSession(path, options, providers=["CPUExecutionProvider"])
     except (Fail, InvalidGraph, InvalidProtobuf, NoSuchFile, RuntimeException) as error:
         raise SetupError(
-            f"{path} is damaged; delete {path.parent}, then run: kinoscope setup"
+            f"{path} is damaged; delete {path.parent}, then run kinoscope setup"
+            " (or kinoscope setup mini)"
         ) from error

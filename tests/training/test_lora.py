@@ -228,3 +228,11 @@ def test_a_stage_with_lora_goes_on_from_one_without_and_from_one_with(
     plain = tiny_recipe(mini_set_up, tmp_path / "features", 1)
     with pytest.raises(UsageError, match=r"has model.*lora_A.*, which this model has not: load t"):
         run(plain, tmp_path, 4)
+
+
+def test_a_lora_that_is_not_merged_is_not_saved(mini_set_up, tmp_path) -> None:
+    backbone = untrained_mini(mini_set_up, layers=2)
+    add_lora(backbone, rank=2)
+    with pytest.raises(UsageError, match="wears a LoRA: merge it"):
+        Embedder(backbone, sampling=SAMPLING).save(tmp_path / "model")
+    assert not (tmp_path / "model").exists()

@@ -41,7 +41,7 @@ def checkpoint_folder(model: str, *, offline: bool) -> Path:
         return Path(model).resolve()
     if not _HUB_NAME.fullmatch(model) or Path(model).exists():
         raise UsageError(
-            f"model {model!r} is unknown: choose concepts, the folder of a checkpoint,"
+            f"model {model!r} is unknown: choose concepts, mini, the folder of a checkpoint,"
             " or a hub name such as Qwen/Qwen3-VL-8B-Instruct"
         )
     hub = imported("huggingface_hub")

@@ -114,6 +114,8 @@ def _savable(backbone: Backbone) -> Checkpoint:
             f"{backbone.model} embeds by the prompts or pooling of sentence-transformers: save it"
             " in that form"
         )
+    if any("lora_" in name for name, _ in checkpoint.model.named_parameters()):
+        raise UsageError(f"{backbone.model} wears a LoRA: merge it (merge_lora) to save the whole")
     if not checkpoint.model.get_output_embeddings().weight.any():
         raise UsageError(f"{backbone.model} has no language-model head: there is no whole to save")
     return checkpoint

@@ -31,9 +31,7 @@ IndexFolder = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object a line on stdout.")]
 ModelName = Annotated[
     str | None,
-    typer.Option(
-        "--model", metavar="NAME", help="concepts, a checkpoint's folder or hub name, or a URL."
-    ),
+    typer.Option("--model", metavar="NAME", help="concepts, mini, a folder, a hub name, or a URL."),
 ]
 ModelOptions = Annotated[
     list[str] | None,
