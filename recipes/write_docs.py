@@ -14,7 +14,7 @@ RESULTS = ROOT / "results"
 COMMANDS = (
     *("index", "search", "info", "remove"),
     *("setup", "samples", "models", "export", "doctor"),
-    *("world", "world fetch", "world make", "world show"),
+    *("train", "world", "world fetch", "world make", "world show"),
 )
 
 
