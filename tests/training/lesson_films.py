@@ -3,11 +3,13 @@
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 
+import numpy as np
 import torch
 
 from kinoscope.backbones.mllm import MLLM
 from kinoscope.training.lessons import Lessons
 from kinoscope.training.sampler import Draw
+from kinoscope.training.sources.protocol import NOT_JUDGED, Judged
 from kinoscope.types import Features, Span
 from tests.tiny import moving_frames
 
@@ -24,6 +26,7 @@ class Example:
     moments: tuple = ()
     mismatches: tuple = ()
     backward: tuple[str, ...] = ()
+    judged: Judged = NOT_JUDGED
 
 
 def example(name: str) -> Example:
@@ -35,7 +38,17 @@ def example(name: str) -> Example:
         moments=(SimpleNamespace(text=f"{name} starts", span=Span(0.0, 1.2)),),
         mismatches=(wrong(f"{name} rests", f"{name} moves"),),
         backward=(f"{name} returns", f"back comes {name}"),
+        judged=judged(name),
     )
+
+
+def judged(name: str) -> Judged:
+    """By a teacher that knows the name; the last sentence is of the next one."""
+    place = NAMES.index(name)
+    other = (place + 1) % len(NAMES)
+    rows = np.eye(len(NAMES), dtype=np.float32)
+    texts = (f"{name}, a thing", f"one can see {name}", f"{NAMES[other]}, a thing")
+    return Judged(video_D=rows[place], texts=texts, texts_KD=rows[[place, place, other]])
 
 
 def wrong(text: str, true: str = "") -> SimpleNamespace:

@@ -22,7 +22,14 @@ from kinoscope.types import Frames
 from kinoscope.weights import SIDE_PX
 from tests.tiny import moving_frames
 from tests.training.learning import Tiny, equal
-from tests.training.tiny_recipes import LOOP, tiny_recipe, videos, weights, write_recipe
+from tests.training.tiny_recipes import (
+    LOOP,
+    more_videos,
+    tiny_recipe,
+    videos,
+    weights,
+    write_recipe,
+)
 
 pytestmark = pytest.mark.usefixtures("one_torch_thread")
 SHORT = LoopConfig(steps=8, batch=6, lr=0.02)
@@ -248,3 +255,17 @@ def test_a_damaged_checkpoint_is_never_the_final_one(tmp_path, which, name) -> N
     with pytest.raises(UsageError, match=r"step-0.* is damaged .*: delete its folder, and train"):
         final_checkpoint(tmp_path)
     assert usable_weights(report.last if which == "best" else report.best)
+
+
+def test_a_recipe_may_have_several_sources_side_by_side(make, tmp_path) -> None:
+    heard: list[str] = []
+    both = make(1, source=lambda: (videos(), more_videos()))
+    library, _cache = both.library(both.model(), heard.append)
+    assert len(library) == len(videos()) + len(more_videos())
+    assert library.example(4) == more_videos().example(0)
+    assert [line for line in heard if "overlapping" in line] == [
+        "world train 0..3: 4 videos, overlapping no benchmark",
+        "world train 8..9: 2 videos, overlapping no benchmark",
+    ]
+    report, _ = run_stage(both, tmp_path, 1)
+    assert report.ended == "finished"

@@ -27,6 +27,12 @@ def videos() -> GeneratedSource:
     return GeneratedSource("train", 4, config=WorldConfig(sprites=(), duration_s=2.0), wordings=3)
 
 
+def more_videos() -> GeneratedSource:
+    """Two others."""
+    config = WorldConfig(sprites=(), duration_s=2.0)
+    return GeneratedSource("train", 2, first_seed=8, config=config, wordings=3)
+
+
 def tower(backbone: MLLM) -> str:
     """Its hash."""
     family = backbone.checkpoint.family

@@ -8,7 +8,7 @@ import numpy as np
 
 from kinoscope.prompts import DESCRIBE, DETAIL, choice_prompt
 from kinoscope.training.losses import window_labels
-from kinoscope.types import Features, Span
+from kinoscope.types import Features, Float32, Span
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,6 +97,24 @@ def _wrong_texts(drawn: Drawn, texts: Sequence[str]) -> list[str]:
             return []
         found.append(others[0])
     return found
+
+
+def judged(drawn: Drawn, temperature: float) -> tuple[list[str], Float32, Float32]:
+    """A sentence for each clip by the teacher's shares of those near it, and teacher's vectors.
+
+    Texts, vectors of the clips [B, D] and of their texts [B, D].
+    """
+    texts, places = [], []
+    for example, rng in zip(drawn.examples, drawn.dice, strict=True):
+        near = example.judged
+        scores_K = near.texts_KD.astype(np.float64) @ near.video_D / temperature
+        shares_K = np.exp(scores_K - scores_K.max())
+        places.append(int(rng.choice(len(near), p=shares_K / shares_K.sum())))
+        texts.append(near.texts[places[-1]])
+    found = [example.judged for example in drawn.examples]
+    videos_BD = np.stack([near.video_D for near in found])
+    texts_BD = np.stack([near.texts_KD[k] for near, k in zip(found, places, strict=True)])
+    return texts, videos_BD, texts_BD
 
 
 def questions(drawn: Drawn) -> tuple[list[str], list[str]]:

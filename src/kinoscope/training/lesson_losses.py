@@ -10,7 +10,7 @@ from kinoscope.backbones.session import last_states
 from kinoscope.prompts import CHAT
 from kinoscope.training.gather import gather_objects, gathered
 from kinoscope.training.lesson_batches import Pairs
-from kinoscope.training.losses import localisation, matching, two_way
+from kinoscope.training.losses import distilled, localisation, matching, two_way
 from kinoscope.training.teaching import embed, teach
 from kinoscope.training.words import Vocabulary, word_loss
 from kinoscope.types import Content, Features
@@ -53,6 +53,26 @@ class LessonLosses:
             temperature=self._temperature(),
             hard_text=hard_BD[:, None] if batch.hard else None,
             same_BN=_equal(batch.texts).to(video_BD.device),
+        )
+        return found.rows_B.sum()
+
+    def distil(
+        self, clips: list[Features], texts: list[str], videos_BD: Any, texts_BD: Any, heat: float
+    ) -> Any:
+        """Similarities of a teacher, whose vectors are given, at its temperature `heat`."""
+        video = gathered(embed(self._backbone, [Content(clip=clip) for clip in clips]))
+        text = gathered(embed(self._backbone, [Content(text=text) for text in texts]))
+        device = video.own_BD.device
+        taught_video, taught_text = (
+            gathered(torch.from_numpy(rows_BD).to(device)) for rows_BD in (videos_BD, texts_BD)
+        )
+        found = distilled(
+            video,
+            text,
+            video_to_text_BN=taught_video.own_BD @ taught_text.all_ND.T,
+            text_to_video_BN=taught_text.own_BD @ taught_video.all_ND.T,
+            temperature=self._temperature(),
+            teacher_temperature=heat,
         )
         return found.rows_B.sum()
 

@@ -17,6 +17,7 @@ from kinoscope.errors import UsageError
 from kinoscope.training.lesson_batches import (
     Drawn,
     captioned,
+    judged,
     matches,
     moments,
     pairs,
@@ -29,8 +30,8 @@ from kinoscope.training.task import Batch, Terms, Value
 from kinoscope.training.words import Vocabulary
 from kinoscope.types import Features
 
-LESSONS = ("words", "captions", "details", "questions", "matching", "moments")
-TERMS = ("words", "contrast", "caption", "answer", "match", "locate")
+LESSONS = ("words", "captions", "details", "questions", "matching", "moments", "distil")
+TERMS = ("words", "contrast", "caption", "answer", "match", "locate", "distil")
 
 
 class Taught(Protocol):
@@ -60,6 +61,10 @@ class Taught(Protocol):
     def backward(self) -> Sequence[str]:
         """Short texts of the video played backwards, if it then shows something else."""
 
+    @property
+    def judged(self) -> Any:
+        """What a teacher says: `video_D`, `texts` near to it and their `texts_KD`."""
+
 
 class Library(Protocol):
     """Examples by number, and the frame features of their videos."""
@@ -88,6 +93,8 @@ class LessonConfig:
         partners: probability that a video with `backward` texts brings its reversal along, a pair
             of its own: the two are each other's hard negatives.
         hard: whether a text of `mismatches` is a hard negative of its video.
+        teacher_temperature: of the similarities that `distil` learns, and of the chance by which it
+            draws a sentence.
         told: share of a batch's videos that are taught a caption beside their contrast.
         window_s, stride_s: of the windows that a moment is told apart from.
         trained: words in the names of weights that learn; empty: all but those of `frozen`.
@@ -99,6 +106,7 @@ class LessonConfig:
     temperature: float = 0.05
     partners: float = 1.0
     hard: bool = True
+    teacher_temperature: float = 0.1
     told: float = 1.0
     window_s: float = 2.0
     stride_s: float = 1.0
@@ -122,6 +130,7 @@ class LessonConfig:
         good = {
             "shares": bool(self.shares),
             "temperature": 0 < self.temperature < math.inf,
+            "teacher_temperature": 0 < self.teacher_temperature < math.inf,
             "partners": 0 <= self.partners <= 1,
             "told": 0 < self.told <= 1,
             "window_s": 0 < self.window_s < math.inf,
@@ -141,6 +150,7 @@ _TERMS_OF = {
     "questions": ("answer",),
     "matching": ("match",),
     "moments": ("locate",),
+    "distil": ("distil",),
 }
 
 _SAMPLED = 2000
@@ -153,6 +163,7 @@ _NEEDS = {
     "questions": ("questions", 1),
     "matching": ("mismatches", 1),
     "moments": ("moments", 1),
+    "distil": ("judged", 1),
 }
 
 STAGES: dict[int, dict[str, float]] = {
@@ -223,6 +234,7 @@ class Lessons:
             "questions": self._questions,
             "matching": self._matching,
             "moments": self._moments,
+            "distil": self._distil,
         }
         return made[draw.part](drawn)
 
@@ -237,6 +249,7 @@ class Lessons:
             "answer": known.answer,
             "match": known.match,
             "locate": known.locate,
+            "distil": known.distil,
         }
         sums = {name: losses[name](*inputs) for name in batch.counts}
         return Terms(sums, self._config.weights)
@@ -305,6 +318,13 @@ class Lessons:
             drawn, lambda clip: windows(clip, window_s=config.window_s, stride_s=config.stride_s)
         )
         return self._counted((cut, texts, labels_QN), {"locate": len(texts)})
+
+    def _distil(self, drawn: Drawn) -> Batch:
+        heat = self._config.teacher_temperature
+        texts, videos_BD, texts_BD = judged(drawn, heat)
+        return self._counted(
+            (drawn.clips, texts, videos_BD, texts_BD, heat), {"distil": len(texts)}
+        )
 
     def _vocabulary(self) -> Vocabulary:
         """Words of the captions of a sample of the examples."""

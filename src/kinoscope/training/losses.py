@@ -117,6 +117,48 @@ def two_way(
     return TwoWay(*directions)
 
 
+def distilled(
+    video: Rows,
+    text: Rows,
+    *,
+    video_to_text_BN: Any,
+    text_to_video_BN: Any,
+    temperature: Any,
+    teacher_temperature: float,
+) -> TwoWay:
+    """Cross-entropy of a student's shares under a teacher's, both ways: similarities are learned.
+
+    -sum_j q_ij log p_ij with p_ij = exp(s_ij / t) / sum_k exp(s_ik / t) of the student's cosines,
+    and q_ij likewise of the teacher's scores at its own temperature. At best it is the entropy of
+    q; with all of q on the pair itself it is `two_way`. The teacher gets no gradient.
+
+    Args:
+        video: unit rows of the student.
+        text: as many unit rows, from the same processes.
+        video_to_text_BN: the teacher's scores of own videos with the texts of all processes.
+        text_to_video_BN: likewise of own texts with all videos.
+        temperature: see `info_nce`.
+        teacher_temperature: that of the teacher; the smaller, the nearer to single positives.
+
+    Raises `NotFinite` for NaN or infinity, `UsageError` for a temperature that is not positive.
+    """
+    assert len(video) == len(text) and video.first == text.first, (video, text)
+    _check_temperature(temperature)
+    _check_temperature(teacher_temperature)
+    _check_unit(video=video.all_ND, text=text.all_ND)
+    _check_finite(video_to_text=video_to_text_BN, text_to_video=text_to_video_BN)
+    directions = []
+    for anchors, others, scores_BN in (
+        (video, text, video_to_text_BN),
+        (text, video, text_to_video_BN),
+    ):
+        with _full_precision(anchors.own_BD):
+            logits_BN = _wide(anchors.own_BD) @ _wide(others.all_ND).T / temperature
+            shares_BN = (scores_BN.detach().to(logits_BN.dtype) / teacher_temperature).softmax(1)
+            directions.append(functional.cross_entropy(logits_BN, shares_BN, reduction="none"))
+    return TwoWay(*directions)
+
+
 def triplets(anchors_BD: Any, positives: Rows, negatives: Rows, *, temperature: Any) -> Any:
     """TARA's contrast [B], in one direction: one hard negative each, all of the pool as negatives.
 

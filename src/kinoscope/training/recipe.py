@@ -2,7 +2,7 @@
 
 import importlib.util
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -21,6 +21,7 @@ from kinoscope.training.optimiser import copy_weights
 from kinoscope.training.progress import Report
 from kinoscope.training.sources import FeatureCache, Source
 from kinoscope.training.sources.feature_cache import Library, warmed
+from kinoscope.training.sources.joined import JoinedLibrary
 from kinoscope.training.task import LoopConfig
 
 Validate = Callable[[MLLM, FeatureCache], Mapping[str, float]]
@@ -33,7 +34,8 @@ class Recipe:
 
     Attributes:
         model: loads what learns, as the first stage finds it; it may put a LoRA on it.
-        source: opens the training data.
+        source: opens the training data: one source, or several, side by side; a lesson takes from
+            all of them what it can teach.
         sampling: which frames of a video are seen.
         lessons: what is taught, and what the losses weigh.
         loop: how long, how fast, in what precision.
@@ -44,7 +46,7 @@ class Recipe:
     """
 
     model: Callable[[], MLLM]
-    source: Callable[[], Source]
+    source: Callable[[], Source | Sequence[Source]]
     sampling: SamplingConfig
     lessons: LessonConfig
     loop: LoopConfig
@@ -52,28 +54,33 @@ class Recipe:
     tower: Callable[[MLLM], str] | None = None
     features: Path | None = None
 
-    def library(self, backbone: MLLM, tell: Told) -> tuple[Library, FeatureCache]:
+    def library(self, backbone: MLLM, tell: Told) -> tuple[Library | JoinedLibrary, FeatureCache]:
         """The examples whose videos can be read, their features computed once."""
-        source = self.source()
         cache = FeatureCache(
             self.features or cache_folder() / "features",
             backbone,
             self.sampling,
             tower=None if self.tower is None else self.tower(backbone),
         )
-        overlaps = ", ".join(source.overlaps) or "no benchmark"
-        tell(f"{source.name}: {len(source)} videos, overlapping {overlaps}")
-        tell(f"annotations: {source.problems.describe()}")
-
-        def progress(done: int, total: int) -> None:
-            if done % 100 == 0 or done == total:
-                tell(f"vision features of {done} of {total} videos")
-
-        library = warmed(source, cache, progress=progress)
+        found = self.source()
+        sources = found if isinstance(found, Sequence) else (found,)
+        libraries = [_told_library(source, cache, tell) for source in sources]
         if cache.failures:
             (_, key), why = next(iter(cache.failures.items()))
             tell(f"{len(cache.failures)} videos give no frames; {key}: {why}")
-        return library, cache
+        return libraries[0] if len(libraries) == 1 else JoinedLibrary(libraries), cache
+
+
+def _told_library(source: Source, cache: FeatureCache, tell: Told) -> Library:
+    overlaps = ", ".join(source.overlaps) or "no benchmark"
+    tell(f"{source.name}: {len(source)} videos, overlapping {overlaps}")
+    tell(f"annotations: {source.problems.describe()}")
+
+    def progress(done: int, total: int) -> None:
+        if done % 100 == 0 or done == total:
+            tell(f"vision features of {done} of {total} videos")
+
+    return warmed(source, cache, progress=progress)
 
 
 def stage_folder(root: Path, stage: int) -> Path:

@@ -2,13 +2,15 @@
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+import numpy as np
+
 from kinoscope.sampling import SamplingConfig
 from kinoscope.training.sources.problems import Problems
-from kinoscope.types import Frames, Span
+from kinoscope.types import Float32, Frames, Span
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,37 @@ class Edit:
     target: str
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Judged:
+    """What a teacher says of one video: unit vectors of its own, of the video and of sentences.
+
+    Attributes:
+        video_D: of the video.
+        texts: the sentences that are most like it, best first.
+        texts_KD: theirs.
+    """
+
+    video_D: Float32
+    texts: tuple[str, ...]
+    texts_KD: Float32
+
+    def __post_init__(self) -> None:
+        wanted = (len(self.texts), len(self.video_D))
+        assert self.texts_KD.shape == wanted, (self.texts_KD.shape, wanted)
+
+    def __len__(self) -> int:
+        """How many sentences."""
+        return len(self.texts)
+
+    def __repr__(self) -> str:
+        return f"Judged({len(self)} sentences, {len(self.video_D)}-d)"
+
+
+NOT_JUDGED = Judged(
+    video_D=np.empty(0, np.float32), texts=(), texts_KD=np.empty((0, 0), np.float32)
+)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Example:
     """What is known of one video; what is not known is empty.
@@ -55,6 +88,7 @@ class Example:
         details: long captions.
         backward: short captions of the video played backwards, if it then shows something else.
         duration_s: length of the video, where the annotations say it.
+        judged: what a teacher says of it, whose similarities are learned.
     """
 
     key: str
@@ -66,6 +100,7 @@ class Example:
     edits: tuple[Edit, ...] = ()
     backward: tuple[str, ...] = ()
     duration_s: float | None = None
+    judged: Judged = field(default=NOT_JUDGED, compare=False)
 
 
 class Source(Protocol):
