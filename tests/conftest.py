@@ -10,9 +10,12 @@ import pytest
 from hypothesis import settings
 
 from kinoscope import cli, libraries
+from kinoscope.backbones import mini, mini_folder
+from kinoscope.mini_weights import MiniFiles
 from kinoscope.samples import write_video
 from tests.media import Case, make_hostile_set
 from tests.movies import Movie
+from tests.tiny_mini import Tower, tiny_mini_files
 
 settings.register_profile("no clock", deadline=None)  # a busy machine is no failure
 settings.load_profile("no clock")
@@ -83,3 +86,20 @@ def _moving_texture(seed: int, count: int) -> Iterator[np.ndarray]:
     texture = np.random.default_rng(seed).integers(0, 255, (12, 16, 3), dtype=np.uint8)
     picture = texture.repeat(10, axis=0).repeat(10, axis=1)
     return (np.roll(picture, 3 * i, axis=1) for i in range(count))
+
+
+@pytest.fixture(scope="session")
+def mini_base(tmp_path_factory: pytest.TempPathFactory) -> MiniFiles:
+    """Tests must not change them."""
+    return tiny_mini_files(tmp_path_factory.mktemp("base"))
+
+
+@pytest.fixture
+def mini_set_up(
+    mini_base: MiniFiles, no_network: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> MiniFiles:
+    """They are the ones that are found; the user's cache stays as it is."""
+    monkeypatch.setenv("KINOSCOPE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(mini, "open_session", lambda *_arguments: Tower())
+    monkeypatch.setattr(mini_folder, "mini_files", lambda: mini_base)
+    return mini_base

@@ -102,3 +102,20 @@ def sha256_of(path: Path) -> str:
     """Hex SHA-256 of a file's content."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def debian_data(package: Path, target: Path, remedy: str) -> Path:
+    """Writes the archive of files inside a Debian package, an `ar` file of three members.
+
+    Raises `SetupError`, ending in the remedy, for a file that is none.
+    """
+    with package.open("rb") as stream:
+        if stream.read(8) != b"!<arch>\n":
+            raise SetupError(f"{package.name} is not a Debian package; {remedy}")
+        while header := stream.read(60):
+            size_bytes = int(header[48:58])
+            content = stream.read(size_bytes + size_bytes % 2)
+            if header.startswith(b"data.tar"):
+                target.write_bytes(content[:size_bytes])
+                return target
+    raise SetupError(f"{package.name} holds no data; {remedy}")

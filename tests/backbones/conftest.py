@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from kinoscope.backbones import mini, mini_folder
+from kinoscope.backbones import mini_folder
 from kinoscope.backbones.mini import SAMPLING, untrained_mini
 from kinoscope.backbones.mllm import MLLM
 from kinoscope.mini_weights import MiniFiles
 from tests.tiny import FAMILIES, tiny
-from tests.tiny_mini import Tower, as_if_trained, tiny_mini_files
+from tests.tiny_mini import as_if_trained
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -35,22 +35,6 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path
 def folders(checkpoint: Callable[[str], Path]) -> dict[str, Path]:
     """The folder of every family's tiny checkpoint; tests must not change them."""
     return {family: checkpoint(family) for family in FAMILIES}
-
-
-@pytest.fixture(scope="session")
-def mini_base(tmp_path_factory: pytest.TempPathFactory) -> MiniFiles:
-    """Base files of a tiny `mini`; tests must not change them."""
-    return tiny_mini_files(tmp_path_factory.mktemp("base"))
-
-
-@pytest.fixture
-def mini_set_up(
-    mini_base: MiniFiles, no_network: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    """As if setup had made these files; the user's cache stays as it is."""
-    monkeypatch.setenv("KINOSCOPE_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(mini, "open_session", lambda *_arguments: Tower())
-    monkeypatch.setattr(mini_folder, "mini_files", lambda: mini_base)
 
 
 @pytest.fixture(scope="session")

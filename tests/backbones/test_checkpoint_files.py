@@ -72,7 +72,9 @@ def settle() -> None:
 def test_what_is_neither_folder_nor_hub_name_is_unknown(name, offline, monkeypatch):
     hub = SimpleNamespace(snapshot_download=lambda *_a, **_n: pytest.fail("the hub was asked"))
     monkeypatch.setattr(checkpoint_files, "imported", lambda _name: hub)
-    with pytest.raises(UsageError, match=r"^model .* is unknown: choose concepts, mini, the folder of"):
+    with pytest.raises(
+        UsageError, match=r"^model .* is unknown: choose concepts, mini, the folder of"
+    ):
         checkpoint_folder(name, offline=offline)
 
 

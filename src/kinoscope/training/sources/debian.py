@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kinoscope.errors import SetupError
-from kinoscope.packages import sha256_of
+from kinoscope.packages import debian_data, sha256_of
 
 _MOST_MEMBER_BYTES = 64 * 2**20
 _REMEDY = "use a machine with Debian's apt-get and a registry, or leave these data out"
@@ -36,7 +36,8 @@ def debian_members(
     file is larger than 64 MiB.
     """
     with tempfile.TemporaryDirectory(prefix="kinoscope-") as folder:
-        archive = _data_of(_downloaded(package, Path(folder)), Path(folder) / "data.tar")
+        downloaded = _downloaded(package, Path(folder))
+        archive = debian_data(downloaded, Path(folder) / "data.tar", _REMEDY)
         with tarfile.open(archive) as tarred:
             for info in tarred:
                 if not (info.isfile() and wanted(info.name)):
@@ -64,17 +65,3 @@ def _downloaded(package: DebianPackage, folder: Path) -> Path:
     if digest != package.sha256:
         raise SetupError(f"{package}: SHA-256 {digest} is not the pinned one; {_REMEDY}")
     return found[0]
-
-
-def _data_of(package: Path, target: Path) -> Path:
-    """The archive of files inside a package, which is an `ar` file of three members."""
-    with package.open("rb") as stream:
-        if stream.read(8) != b"!<arch>\n":
-            raise SetupError(f"{package.name} is not a Debian package; {_REMEDY}")
-        while header := stream.read(60):
-            size_bytes = int(header[48:58])
-            content = stream.read(size_bytes + size_bytes % 2)
-            if header.startswith(b"data.tar"):
-                target.write_bytes(content[:size_bytes])
-                return target
-    raise SetupError(f"{package.name} holds no data; {_REMEDY}")

@@ -14,7 +14,7 @@ import numpy as np
 from filelock import FileLock
 
 from kinoscope.errors import SetupError
-from kinoscope.packages import cache_folder, sha256_of
+from kinoscope.packages import cache_folder, debian_data, sha256_of
 from kinoscope.training.world.nouns import all_nouns
 from kinoscope.types import UInt8
 
@@ -131,20 +131,10 @@ def _emoji(work: Path) -> Path:
 
 
 def _stamps(work: Path) -> Path:
-    """The data archive inside the Debian package, which is an `ar` file of three members."""
+    """The data archive inside the Debian package."""
     _run(["apt-get", "-o", "APT::Sandbox::User=root", "download", STAMPS], work, "apt-get")
     package = _verified(work, "tuxpaint-stamps-default_*.deb", STAMPS_SHA256, STAMPS)
-    data = work / "data.tar.xz"
-    with package.open("rb") as stream:
-        if stream.read(8) != b"!<arch>\n":
-            raise SetupError(f"{STAMPS} is not a Debian package; {_REMEDY} again")
-        while header := stream.read(60):
-            size_bytes = int(header[48:58])
-            content = stream.read(size_bytes + size_bytes % 2)
-            if header.startswith(b"data.tar"):
-                data.write_bytes(content[:size_bytes])
-                return data
-    raise SetupError(f"{STAMPS} holds no data; {_REMEDY} again")
+    return debian_data(package, work / "data.tar.xz", f"{_REMEDY} again")
 
 
 def _run(command: list[str], folder: Path, client: str) -> None:
