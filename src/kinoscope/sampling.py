@@ -14,6 +14,7 @@ Policy = Literal["exact", "keyframe"]
 WHOLE = "whole"
 _LEAST_TAIL_S = 0.05  # a shorter rest of the video belongs to the window before it
 _LONGEST_HOLD_S = 60.0
+_TICK_S = 1e-9  # a declared length below any clock's tick says nothing
 _NUMBER = r"[0-9]+(?:\.[0-9]+)?(?:e[+-][0-9]+)?"
 _COUNT = "[0-9]{1,9}"
 _WINDOW = f"{_NUMBER}s/{_NUMBER}s"
@@ -142,7 +143,7 @@ def grid_times(config: SamplingConfig, duration_s: float | None) -> Iterator[flo
     """
     step_s = 1.0 / config.fps
     regular = ((i + 0.5) * step_s for i in itertools.count())
-    if duration_s is None or not 0 < duration_s < config.min_frames * step_s:
+    if duration_s is None or not _TICK_S < duration_s < config.min_frames * step_s:
         return regular
     short_s, fine_s = duration_s, duration_s / config.min_frames
     fine = ((i + 0.5) * fine_s for i in range(config.min_frames))
