@@ -5,7 +5,7 @@ world: short captions with contrast, detailed captions with contrast, the mix of
 takes at most 100 minutes on two cores, without a GPU.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -17,7 +17,8 @@ from kinoscope.evaluation.world.quick import quick
 from kinoscope.mini_weights import mini_files
 from kinoscope.training.lessons import STAGES, LessonConfig
 from kinoscope.training.recipe import Recipe
-from kinoscope.training.sources import FeatureCache, GeneratedSource
+from kinoscope.training.sources import FeatureCache, GeneratedSource, Source
+from kinoscope.training.sources.concept_pictures import concept_pictures
 from kinoscope.training.task import LoopConfig
 
 LAYERS = 8
@@ -26,15 +27,15 @@ VALIDATED = 200
 
 _LOOPS = {
     0: LoopConfig(steps=2000, batch=32, lr=1e-3, mixed_precision="bf16", warmup=0.02),
-    1: LoopConfig(steps=2400, batch=32, lr=2e-4, mixed_precision="bf16", warmup=0.02),
-    2: LoopConfig(steps=150, batch=24, lr=1e-4, mixed_precision="bf16", warmup=0.1),
-    3: LoopConfig(steps=800, batch=32, lr=1e-4, mixed_precision="bf16", warmup=0.05),
+    1: LoopConfig(steps=1500, batch=32, lr=2e-4, mixed_precision="bf16", warmup=0.02),
+    2: LoopConfig(steps=240, batch=32, lr=1.5e-4, mixed_precision="bf16", warmup=0.1),
+    3: LoopConfig(steps=1200, batch=32, lr=1.5e-4, mixed_precision="bf16", warmup=0.05),
 }
 _SHARES = {
     0: STAGES[0],
     1: STAGES[1] | {"words": 1.0},  # a step of words takes a tenth of the time of one of captions
-    2: STAGES[2] | {"words": 0.5},
-    3: STAGES[3] | {"words": 0.5},
+    2: STAGES[2] | {"captions": 1.0, "words": 1.0},
+    3: STAGES[3] | {"questions": 0.3, "details": 0.1, "distil": 0.2, "words": 0.3},
 }
 _TOGETHER: dict[str, Any] = {
     "rates": {"connector": 3.0, "temperature": 10.0},
@@ -52,16 +53,16 @@ def recipe(stage: int) -> Recipe:
     loop = _LOOPS[stage]
     return Recipe(
         model=untrained,
-        source=lambda: GeneratedSource("train", VIDEOS),
+        source=lambda: sources(stage),
         sampling=SAMPLING,
         lessons=LessonConfig(
             shares=_SHARES[stage],
-            weights=dict.fromkeys(("words", "contrast", "match"), 1.0)
+            weights=dict.fromkeys(("words", "contrast", "match", "distil"), 1.0)
             | dict.fromkeys(("caption", "answer", "locate"), 0.5),
             told=0.25,
             hard=stage == 3,
             window_s=1.0,
-            stride_s=0.5,
+            stride_s=1.0,
             trained=("connector",) if stage == 0 else (),
             frozen=("embed_tokens", "lm_head"),
         ),
@@ -69,6 +70,12 @@ def recipe(stage: int) -> Recipe:
         validate=validate if stage else None,
         tower=tower,
     )
+
+
+def sources(stage: int) -> Sequence[Source]:
+    """The world; in stage 3 also pictures, so that what `concepts` knows of real things is kept."""
+    world = GeneratedSource("train", VIDEOS)
+    return (world, concept_pictures(SAMPLING)) if stage == 3 else (world,)
 
 
 def validate(backbone: MLLM, cache: FeatureCache) -> Mapping[str, float]:

@@ -208,7 +208,7 @@ def protocol(world: World, bfloat16: bool) -> dict[str, object]:
         "videos": world.count,
         "sampling": SAMPLING.describe(),
         "precision": "bfloat16 autocast" if bfloat16 else "float32",
-        "query": "wording 0 of the test split, one a video; a tie counts against the query",
+        "query": "one caption a video in wordings of the test split; a tie counts against it",
         "reversal": "binary choices; equal scores count one half",
         "chiral": "texts of a thing without properties; galleries of both kinds of one pair",
         "moments": "videos with two moments or more; runs of 1 to 6 frames embedded alone",

@@ -1,14 +1,16 @@
 """What is contrasted: partners reversed in time, wrong texts, and equal texts left out."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
 
 from kinoscope.backbones.loading import load_backbone
-from kinoscope.training.lesson_batches import Drawn, captioned, pairs
+from kinoscope.training.lesson_batches import Drawn, captioned, moments, pairs
 from kinoscope.training.lesson_losses import LessonLosses
 from kinoscope.training.teaching import embed
-from kinoscope.types import Content, Features
+from kinoscope.types import Content, Features, Span
 from tests.tiny import moving_frames, tiny
 from tests.training.lesson_films import NAMES, Example, example, wrong
 
@@ -159,3 +161,19 @@ def test_the_contrast_is_that_of_a_naive_twin(backbone, case) -> None:
     )
     found = LessonLosses(backbone, lambda: 0.1).contrast(batch)
     assert float(found) == pytest.approx(wanted, rel=1e-4)
+
+
+@pytest.mark.parametrize("epoch", range(4))
+def test_a_moment_is_told_apart_from_windows_of_its_own_length_too(epoch) -> None:
+    """Else the longest clip would be the right one, whatever the text says."""
+    span = Span(0.5, 2.5)
+    spun = Example(moments=(SimpleNamespace(text="a fox spins", span=span),))
+    clip = Features(np.arange(30.0).reshape(10, 3), np.arange(10) / 2)
+    one = Drawn(examples=[spun], clips=[clip], dice=[np.random.default_rng(epoch)])
+    cut, texts, labels_1N = moments(one, window_s=1.0, stride_s=0.5)
+    assert texts == ["a fox spins"]
+    frames = {label: set() for label in (-1, 0, 1)}
+    for found, label in zip(cut, labels_1N[0].tolist(), strict=True):
+        frames[int(label)].add(len(found.times_F))
+    assert frames[1] == {4}
+    assert frames[-1] == {2, 4}

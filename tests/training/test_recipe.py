@@ -3,6 +3,8 @@
 import json
 import os
 import signal
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -213,6 +215,33 @@ def test_train_stopped_by_a_signal_exits_130_and_goes_on(
         for place in ("runs", "again")
     )
     assert equal(one, other)
+
+
+def test_two_launched_processes_train_as_one_and_write_once(
+    run, mini_set_up, features, tmp_path
+) -> None:
+    file = write_recipe(tmp_path / "recipe", mini_set_up, features, stops=False)
+    code, out, err = run("train", file, "--to", tmp_path / "one", "--json")
+    assert code == 0, err
+    alone = [json.loads(line)["loss"] for line in out.splitlines()]
+    base = f"from tests.training.tiny_recipes import MiniFiles, Path\nbase = {mini_set_up!r}\n"
+    base = base.replace("PosixPath", "Path")
+    patched = "from kinoscope.backbones import mini_folder\nmini_folder.mini_files = lambda: base\n"
+    file.write_text(f"{file.read_text()}\n{base}{patched}")  # the other processes know no fixture
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+    words = ["--nproc_per_node", "2", "-m", "kinoscope", "train", file, "--json"]
+    done = subprocess.run(
+        [str(word) for word in (*launcher, *words, "--to", tmp_path / "two")],
+        capture_output=True,
+        text=True,
+        timeout=240,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path.cwd())},
+    )
+    assert done.returncode == 0, done.stderr
+    together = [json.loads(line)["loss"] for line in done.stdout.splitlines()]
+    assert together == pytest.approx(alone, rel=1e-3)
+    assert done.stderr.count("model in") == 1
+    assert Embedder.load(str(tmp_path / "two" / "stage-1" / "model")).dimension > 0
 
 
 @pytest.mark.parametrize(

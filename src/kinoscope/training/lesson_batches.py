@@ -1,6 +1,6 @@
 """What each lesson reads: texts and features of a draw's examples, chosen by seeded chance."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -139,12 +139,12 @@ def matches(drawn: Drawn) -> tuple[list[str], list[bool]]:
 
 
 def moments(
-    drawn: Drawn, windows_of: Callable[[Features], list[Span]]
+    drawn: Drawn, *, window_s: float, stride_s: float
 ) -> tuple[list[Features], list[str], Any]:
     """Cut clips of all videos' windows, a text of each video, and their labels [Q, N].
 
-    The moment's own span is among its windows. Windows on which the same text is true once more
-    are left out.
+    Windows are `window_s` long, and as long as the moment: its length must not give it away. Its
+    own span is among them. Windows on which the same text is true once more are left out.
     """
     texts, wanted, windows, cut = [], [], [], []
     for number, (example, clip, rng) in enumerate(
@@ -154,15 +154,17 @@ def moments(
         texts.append(moment.text)
         wanted.append((number, moment.span))
         again = [m.span for m in example.moments if m.text == moment.text and m is not moment]
-        fair = [w for w in windows_of(clip) if not any(w.iou(s) >= 0.2 for s in again)]
+        lengths = (window_s, moment.span.end_s - moment.span.start_s)
+        slid = [w for length_s in lengths for w in sliding_windows(clip, length_s, stride_s)]
+        fair = [w for w in slid if not any(w.iou(s) >= 0.2 for s in again)]
         for span in dict.fromkeys([moment.span, *fair]):
             windows.append((number, span))
             cut.append(within(clip, span))
     return cut, texts, window_labels(wanted, windows)
 
 
-def windows(clip: Features, *, window_s: float, stride_s: float) -> list[Span]:
-    """Sliding windows over a clip."""
+def sliding_windows(clip: Features, window_s: float, stride_s: float) -> list[Span]:
+    """Sliding windows of one length over a clip."""
     end_s = float(clip.times_F[-1])
     starts = np.arange(0.0, max(0.0, end_s - window_s) + 1e-9, stride_s)
     return [Span(float(start), float(start) + window_s) for start in starts]

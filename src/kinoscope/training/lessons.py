@@ -22,7 +22,6 @@ from kinoscope.training.lesson_batches import (
     moments,
     pairs,
     questions,
-    windows,
 )
 from kinoscope.training.lesson_losses import LessonLosses
 from kinoscope.training.sampler import Draw, Part
@@ -96,7 +95,8 @@ class LessonConfig:
         teacher_temperature: of the similarities that `distil` learns, and of the chance by which it
             draws a sentence.
         told: share of a batch's videos that are taught a caption beside their contrast.
-        window_s, stride_s: of the windows that a moment is told apart from.
+        window_s, stride_s: of the windows that a moment is told apart from; others are as long as
+            the moment.
         trained: words in the names of weights that learn; empty: all but those of `frozen`.
         frozen: words in the names of weights that stay as they are, also if `trained` fits.
     """
@@ -314,9 +314,7 @@ class Lessons:
 
     def _moments(self, drawn: Drawn) -> Batch:
         config = self._config
-        cut, texts, labels_QN = moments(
-            drawn, lambda clip: windows(clip, window_s=config.window_s, stride_s=config.stride_s)
-        )
+        cut, texts, labels_QN = moments(drawn, window_s=config.window_s, stride_s=config.stride_s)
         return self._counted((cut, texts, labels_QN), {"locate": len(texts)})
 
     def _distil(self, drawn: Drawn) -> Batch:

@@ -8,7 +8,7 @@ import pytest
 
 from kinoscope.errors import MediaError, UsageError
 from kinoscope.sampling import SamplingConfig, Window, cut_clips, grid_times
-from kinoscope.training.sources import GeneratedSource
+from kinoscope.training.sources import GeneratedSource, generated
 from kinoscope.training.world import WorldConfig, reverse
 from kinoscope.training.world.captions import captions
 from kinoscope.training.world.render import render
@@ -83,6 +83,13 @@ def test_identities_and_fingerprints_follow_what_they_are_of(source):
     assert len({s.fingerprint for s in (source, other, clean)}) == 3
     assert source.overlaps == ()
     assert GeneratedSource("test", 3, config=SHAPES).overlaps == ("world test",)
+
+
+def test_other_texts_change_the_fingerprint_but_no_identity(source, monkeypatch):
+    fingerprint, identity = source.fingerprint, source.identity(0)
+    monkeypatch.setattr(generated, "EDITION", "other texts")
+    assert source.fingerprint != fingerprint
+    assert source.identity(0) == identity
 
 
 def test_what_is_not_there_is_refused(source):

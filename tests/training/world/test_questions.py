@@ -1,5 +1,6 @@
 """Questions: the answer is true of the scene, the only true option, and no better than chance."""
 
+import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
@@ -149,10 +150,11 @@ def test_a_color_is_that_of_the_only_thing_of_its_name() -> None:
 
 def test_a_count_is_that_of_the_things_shown() -> None:
     for scene, question in of_kind("count"):
+        text = question.question.rstrip(".") + " "
         asked_for = [
             thing
             for thing in things(scene)
-            if any(f"{word}{describe(replace(thing, count=2))} " in question.question + " "
+            if any(f"{word}{describe(replace(thing, count=2))} " in text
                    for word in ("many ", "number of "))
             or f"the {describe(replace(thing, count=2))}:" in question.question
         ]  # fmt: skip
@@ -256,9 +258,9 @@ def test_the_first_event_is_the_earlier_one() -> None:
 
 def test_an_order_is_that_of_the_clauses() -> None:
     for scene, question in list(of_kind("order"))[:60]:
-        one, two = question.question.split(" before ")
+        one, two = re.split(" before | and only then ", question.question)
         (first,), (second,) = (
-            [event.start_s for _, event in told(scene, text.replace("Is it true that ", ""))]
+            [event.start_s for _, event in told(scene, re.sub(".*? that ", "", text))]
             for text in (one, two)
         )
         assert (first < second) == (question.answer == "yes"), question

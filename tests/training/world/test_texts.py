@@ -121,7 +121,7 @@ def test_the_verb_of_a_clause_agrees_with_its_subject():
                     continue
                 words = text.removeprefix(indefinite(thing)).split()
                 verb = words[1] if words[0].endswith("ly") or words[0] == "ever" else words[0]
-                plain = verb in ("are", "cross") or not verb.endswith("s")
+                plain = verb in ("are", "cross", "pass") or not verb.endswith("s")
                 if event.gait == "steady" and not event.tempo:
                     assert plain == (thing.count > 1) or (verb == "crosses"), text
                     seen[thing.count > 1] += 1
@@ -132,33 +132,46 @@ def test_the_verb_of_a_clause_agrees_with_its_subject():
 
 SAYS = {
     "move_left": r"\bleft(ward)?\b", "move_right": r"\bright(ward)?\b",
-    "move_up": r"\bup(ward)?\b|to top|rise|ascend|the top",
-    "move_down": r"\bdown(ward)?\b|to bottom|sink|descend|the bottom",
-    "come_closer": r"closer|nearer|approach|toward|up close|draws? near|far to near",
-    "go_away": r"away|retreat|withdraw|far off|recede|near to far",
-    "enter_left": r"(enter|come|slide|move|arrive|glide|show|travel)s? .*from the left",
-    "leave_left": r"(leave|go|slide|move|depart|glide|exit|travel)(e?s)? .*(to|on|over) the left",
-    "enter_right": r"(enter|come|slide|move|arrive|glide|show|travel)s? .*from the right",
-    "leave_right": r"(leave|go|slide|move|depart|glide|exit|travel)(e?s)? .*(to|on|over) the right",
-    "appear": r"\bappear|\bvisible|fades? in\b|emerge|materialize|being",
-    "vanish": r"vanish|invisible|fades? out|disappear|dissolve|from sight|cease",
-    "grow": r"grow|bigger|larger|increase|expand|swell|enlarge|to large|inflate",
-    "shrink": r"shrink|smaller|decrease|contract|dwindle|diminish|to small|deflate",
+    "move_up": r"\bup(ward)?\b|to top|rise|ascend|the top|\bclimb|higher|upper border",
+    "move_down": r"\bdown(ward)?\b|to bottom|sink|descend|the bottom|\bfall|lower",
+    "come_closer": r"closer|nearer|approach|toward|up close|draws? near|far to near|forward"
+    r"|to the front|\bnears? the camera",
+    "go_away": r"away|retreat|withdraw|far off|recede|near to far|backward|to the back|steps? back"
+    r"|leaves? the camera behind",
+    "enter_left": r"(enter|come|slide|move|arrive|glide|show|travel)s? .*from the left"
+    r"|(walks?|push(es)?) in from the left|comes? in over the left|turns? up on the left",
+    "leave_left": r"(leave|go|slide|move|depart|glide|exit|travel)(e?s)? .*(to|on|over) the left"
+    r"|(walk|push)(e?s)? out to the left|drops? out of view on the left",
+    "enter_right": r"(enter|come|slide|move|arrive|glide|show|travel)s? .*from the right"
+    r"|(walks?|push(es)?) in from the right|comes? in over the right|turns? up on the right",
+    "leave_right": r"(leave|go|slide|move|depart|glide|exit|travel)(e?s)? .*(to|on|over) the right"
+    r"|(walk|push)(e?s)? out to the right|drops? out of view on the right",
+    "appear": r"\bappear|\bvisible|fades? in\b|emerge|materialize|being|pops? up|solid"
+    r"|out of nowhere|into sight",
+    "vanish": r"vanish|invisible|fades? out|disappear|dissolve|from sight|cease|pops? out"
+    r"|transparent|into nowhere|out of sight",
+    "grow": r"grow|bigger|larger|increase|expand|swell|enlarge|to large|inflate|gains? size"
+    r"|stretch|puffs? up",
+    "shrink": r"shrink|smaller|decrease|contract|dwindle|diminish|to small|deflate|loses? size"
+    r"|draws? in|shrivel",
     "turn_clockwise": r"\bclockwise|right like the hands",
     "turn_counterclockwise": r"counterclockwise|left against the hands",
     "pick_up": r"\bup\b|lift|raise|pull|seize",
     "put_down": r"\bdown\b|lower|drop|placed below",
     "open": r"open", "close": r"close|shut",
-    "light_on": r"\bon\b|bright|light up|lights up|begin|\blit\b",
-    "light_off": r"\boff\b|dark|\bout\b|cease",
-    "join": r"together|meet|toward|\bjoin|approach|unite|gap .* closes|close to",
-    "separate": r"apart|\bpart|away|separate|withdraw|split|widen|far from",
+    "light_on": r"\bon\b|bright|light up|lights up|begin|\blit\b|start(s|ing)? shining"
+    r"|giv(es?|ing) light",
+    "light_off": r"\boff\b|dark|\bout\b|cease|stop(s|ping)? shining|los(es?|ing) (its|their) light",
+    "join": r"together|meet|toward|\bjoin|approach|unite|gap .* closes|close to|nearer|gather",
+    "separate": r"apart|\bpart|away|separate|withdraw|split|widen|far from|farther|\bleave|scatter",
     "stack": r"\bon\b|onto|on top",
-    "unstack": r"\boff\b|taken off|removed|down from|unpiled",
-    "cover": r"\bcover|hide|behind(?<!out from behind)|\bveil|\bover\b|concealed|drops|\bshroud",
-    "uncover": r"uncover|reveal|out from|up from|unveil|rises|exposed|unshroud",
-    "fill": r"\bfill|rise|into|receive|to full|climb",
-    "empty": r"empt|drain|sink|out of|lose|to empty|drop",
+    "unstack": r"\boff\b|taken (off|from)|removed|down from|unpiled",
+    "cover": r"\bcover|\bhid(es?|den)\b|behind(?<!from behind)|\bveil|\bover\b|concealed|drops"
+    r"|\bshroud|\bblock",
+    "uncover": r"uncover|reveal|(out|back) from|up from|unveil|rises|exposed|unshroud|lifts? off"
+    r"|\bfree",
+    "fill": r"\bfill|rise|into|receive|to full|climb|\benter|goes up|gets? full",
+    "empty": r"empt|drain|sink|out of|lose|to empty|drop|\bleave|runs? dry|goes down",
 }  # fmt: skip
 
 
@@ -171,26 +184,11 @@ def plainly(text):
 @pytest.mark.parametrize("kind", sorted(SAYS))
 @pytest.mark.parametrize("split", SPLITS)
 def test_a_clause_says_its_event_and_not_the_opposite(kind, split):
-    for scene, number in itertools.product(scenes_of(kind)[:8], range(12)):
+    for scene, number in itertools.product(scenes_of(kind)[:4], range(100)):
         for shot, event in scene.events:
             text = plainly(Teller(Style(split, number), shot).clause(event, adverb=False))
             assert re.search(SAYS[kind], text), text
             assert not re.search(SAYS[EVENTS[kind].opposite], text), text
-
-
-@pytest.mark.parametrize("split", SPLITS)
-def test_orders_of_words_keep_the_order_in_time(split):
-    for table, count in ((wordings.ORDER_2, 2), (wordings.ORDER_3, 3), (wordings.ORDER_4, 4)):
-        for template in table[split]:
-            slots = re.findall(r"\{(\d)\}", template)
-            assert sorted(slots) == [str(n + 1) for n in range(count)]
-            turned = re.search(r"^before \{2\}, |^\{2\} after |but (not )?before", template)
-            expected = ["2", "1"] if turned else [str(n + 1) for n in range(count)]
-            expected = ["1", "2"] if template == "after {1}, {2}" else expected
-            if template.startswith("before"):
-                assert slots == ["2", "1"]
-            else:
-                assert slots == expected, template
 
 
 @pytest.mark.parametrize("split", SPLITS)
@@ -285,7 +283,8 @@ def test_a_mismatch_of_direction_or_order_is_told_of_the_same_things():
         for mismatch in mismatches(scene):
             if mismatch.kind == "direction" or (mismatch.kind == "order" and one_shot):
                 texts = (mismatch.true, mismatch.wrong)
-                told = [{n for n in NAMES if re.search(rf"\b{n}", t.lower())} for t in texts]
+                told = [{n for n in NAMES if re.search(rf"\b({n}|{plural(n)})\b", t.lower())}
+                        for t in texts]  # fmt: skip
                 assert told[0] == told[1] != set(), mismatch
 
 
@@ -330,8 +329,8 @@ def test_absence_denies_what_is_absent_and_its_denial_claims_it(split):
         for number in range(6):
             no, yes = (absence(scene, number, true=true) for true in (True, False))
             assert scene.absent.lower() in no.lower()
-            assert re.search(r"\b(no|not|nowhere|isn't|never|can't)\b", no.lower()), no
-            assert not re.search(r"\b(no|not|nowhere|isn't|never|can't)\b", yes.lower()), yes
+            assert re.search(r"\b(no|not|nowhere|isn't|never|can't|cannot)\b", no.lower()), no
+            assert not re.search(r"\b(no|not|nowhere|isn't|never|can't|cannot)\b", yes.lower()), yes
             told = negated_caption(scene, number)
             assert told == f"{caption(scene, number)} {no}"
 

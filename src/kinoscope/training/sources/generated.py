@@ -16,6 +16,7 @@ from kinoscope.training.world.detail import detailed_caption
 from kinoscope.training.world.records import Record, describe_scene
 from kinoscope.training.world.render import SIDE_PX, render
 from kinoscope.training.world.splits import VERSION
+from kinoscope.training.world.wordings import EDITION
 from kinoscope.types import Frames, Span
 
 _DETAILS = 3
@@ -60,8 +61,8 @@ class GeneratedSource:
 
     @property
     def fingerprint(self) -> str:
-        """Of edition, split, seeds and configuration."""
-        told = f"{VERSION}|{self.name}|{self._config}|{self._wordings}"
+        """Of the editions of scenes and texts, split, seeds and configuration."""
+        told = f"{VERSION}|{EDITION}|{self.name}|{self._config}|{self._wordings}"
         return hashlib.sha256(told.encode()).hexdigest()
 
     def scene(self, number: int) -> Scene:
@@ -88,7 +89,7 @@ class GeneratedSource:
         return number
 
     def identity(self, number: int) -> str:
-        """By edition, seed and configuration."""
+        """By edition of the scenes, seed and configuration: other texts leave frames alone."""
         return f"{VERSION} {self._name_of(number)} {self._config}"
 
     def file(self, number: int) -> None:

@@ -10,6 +10,7 @@ from kinoscope.training.world.grammar import (
     capitalized,
     indefinite,
     place_phrase,
+    style_of,
     subject_is_actor,
     with_article,
 )
@@ -21,7 +22,7 @@ _ORDERS = {2: wordings.ORDER_2, 3: wordings.ORDER_3, 4: wordings.ORDER_4}
 
 def caption(scene: Scene, number: int = 0, *, split: Split | None = None) -> str:
     """Wording `number` of the scene, in the words of its split or of another."""
-    style = Style(split or scene.split, number)
+    style = style_of(scene, number, split)
     parts = [_tell_shot(shot, style, n, len(scene.shots)) for n, shot in enumerate(scene.shots)]
     text = parts[0]
     for n, part in enumerate(parts[1:], start=1):
@@ -42,7 +43,7 @@ def captions(scene: Scene, count: int = 20, *, split: Split | None = None) -> tu
 
 def absence(scene: Scene, number: int = 0, *, true: bool = True) -> str:
     """A sentence that denies what is absent, or, untrue, one that claims it."""
-    style = Style(scene.split, number)
+    style = style_of(scene, number)
     table = wordings.ABSENT if true else wordings.PRESENT
     text = style.of("absent", table)
     article = with_article(scene.absent)

@@ -11,6 +11,7 @@ from kinoscope.training.world.grammar import (
     describe,
     indefinite,
     place_phrase,
+    style_of,
 )
 from kinoscope.training.world.motion import pose_at
 from kinoscope.training.world.scene import Event, Pose, Scene, Shot, Split
@@ -19,109 +20,144 @@ from kinoscope.training.world.wordings import by_split
 LEAST_WORDS, MOST_WORDS = 60, 250
 
 _OPENING = by_split(
-    "The video lasts about {T} seconds and is taken {P}; This is a video of about {T} seconds {P}",
+    "The video lasts about {T} seconds and is taken {P}; This is a video of about "
+    "{T} seconds {P}; In this video of {T} seconds everything happens {P}; The "
+    "video was made {P} and is {T} seconds long; Here are {T} seconds {P}; A film "
+    "of about {T} seconds {P}",
     "For about {T} seconds the recording stays {P}",
     "This clip runs for roughly {T} seconds {P}; Roughly {T} seconds of footage take place {P}",
 )
 _OPENING_CUTS = by_split(
-    "The video lasts about {T} seconds and consists of {N} shots",
+    "The video lasts about {T} seconds and consists of {N} shots; In this video of "
+    "{T} seconds there are {N} shots; The video is made of {N} shots and is {T} "
+    "seconds long; Here are {T} seconds in {N} scenes",
     "For about {T} seconds the recording goes through {N} shots",
     "This clip runs for roughly {T} seconds and is cut into {N} pieces",
 )
 _SHOT = by_split(
-    "Shot number {K} is set {P}",
+    "Shot number {K} is set {P}; Scene {K} is set {P}; In shot {K} all of it "
+    "happens {P}; Shot {K} was made {P}",
     "The shot with number {K} was recorded {P}",
     "In piece number {K} everything takes place {P}",
 )
 _CAST = by_split(
-    "At the beginning {X} can be seen; At the start one sees {X}",
+    "At the beginning {X} can be seen; At the start one sees {X}; When the shot begins {X} can be "
+    "seen; At first one sees {X}; The first picture shows {X}; The shot opens with {X}",
     "Initially there is {X}",
     "In the first moments {X} is in view; To start with, the picture holds {X}",
 )
 _NOBODY = by_split(
-    "At the beginning nothing but the background can be seen",
+    "At the beginning nothing but the background can be seen; When the shot begins "
+    "there is nothing to see but the background; At first there is nobody and "
+    "nothing; The shot opens with a bare background",
     "Initially there is only the background",
     "In the first moments the picture is empty",
 )
 _WHEN = by_split(
-    "{T} into the video, {C}; After {T}, {C}",
+    "{T} into the video, {C}; After {T}, {C}; At {T}, {C}; {T} after the start, {C}; {T} from the "
+    "start, {C}",
     "From the mark of {T} on, {C}",
     "{T} in, {C}; At a time of {T}, {C}",
 )
 _LENGTH = by_split(
-    "This takes {T}; It goes on for {T}",
+    "This takes {T}; It goes on for {T}; This lasts {T}; It is over after {T}; It takes about {T}",
     "The action needs {T}",
     "That lasts for {T}",
 )
 _STILL = by_split(
-    "Meanwhile {X} {V} where it is; All the time {X} {V} in place",
+    "Meanwhile {X} {V} where it is; All the time {X} {V} in place; The whole time "
+    "{X} {V} there; Besides, {X} {V} without moving; At the same time {X} {V} the "
+    "same",
     "Throughout, {X} {V} at rest",
     "As for {X}, it {V} put during all of this",
 )
 _STILL_MANY = by_split(
-    "Meanwhile {X} stay where they are; All the time {X} stay in place",
+    "Meanwhile {X} stay where they are; All the time {X} stay in place; The whole "
+    "time {X} stay there; Besides, {X} stay without moving; At the same time {X} "
+    "stay the same",
     "Throughout, {X} stay at rest",
     "As for {X}, they stay put during all of this",
 )
 _END = by_split(
-    "At the end {X} can be seen; In the end one sees {X}",
+    "At the end {X} can be seen; In the end one sees {X}; When the shot ends {X} "
+    "can be seen; The last picture shows {X}; The shot closes with {X}; Finally one "
+    "sees {X}",
     "What remains is {X}",
     "When it is over, the picture holds {X}; The last moments leave us with {X}",
 )
 _EMPTY_END = by_split(
-    "At the end nothing but the background can be seen",
+    "At the end nothing but the background can be seen; When the shot ends there "
+    "is nothing to see but the background; The shot closes with a bare background",
     "What remains is the background alone",
     "When it is over, the picture is empty",
 )
 _CAMERA_STILL = by_split(
-    "The camera does not move; The camera stays where it is",
+    "The camera does not move; The camera stays where it is; The view does not shift; The camera "
+    "is at rest",
     "The picture is steady",
     "The viewpoint is fixed",
 )
 _CAMERA = {
     "pan_left": by_split(
-        "The camera pans to the left",
+        "The camera pans to the left; There is a pan to the left; The view moves to the left",
         "The camera turns toward the left",
         "The viewpoint sweeps leftward",
     ),
     "pan_right": by_split(
-        "The camera pans to the right",
+        "The camera pans to the right; There is a pan to the right; The view moves to the right",
         "The camera turns toward the right",
         "The viewpoint sweeps rightward",
     ),
     "zoom_in": by_split(
-        "The camera zooms in", "The picture is slowly magnified", "The lens zooms in on the middle"
+        "The camera zooms in; There is a zoom in; The camera gets closer",
+        "The picture is slowly magnified",
+        "The lens zooms in on the middle",
     ),
     "zoom_out": by_split(
-        "The camera zooms out",
+        "The camera zooms out; There is a zoom out; The camera gets farther away",
         "The picture is slowly reduced",
         "The lens zooms out from the middle",
     ),
-    "shake": by_split("The camera shakes", "The picture is unsteady", "The viewpoint trembles"),
+    "shake": by_split(
+        "The camera shakes; The view wobbles; The camera trembles",
+        "The picture is unsteady",
+        "The viewpoint trembles",
+    ),
 }
 _LIGHT = {
     "darkening": by_split(
-        "Little by little it gets darker",
+        "Little by little it gets darker; Slowly it grows dark; The light fades",
         "The picture dims over time",
         "The scene darkens as time passes",
     ),
     "brightening": by_split(
-        "Little by little it gets brighter",
+        "Little by little it gets brighter; Slowly it grows bright; The light grows",
         "The picture lights up over time",
         "The scene brightens as time passes",
     ),
     "steady": by_split(
-        "The light stays the same", "The brightness is constant", "There is no change in brightness"
+        "The light stays the same; It gets neither darker nor brighter; The light does not change",
+        "The brightness is constant",
+        "There is no change in brightness",
     ),
 }
 _COUNT_EVENTS = by_split(
-    "All in all, {N} happens here; Nothing else happens besides {N}",
+    "All in all, {N} happens here; Nothing else happens besides {N}; In all, {N} "
+    "happens; Taken together, {N} happens in this video",
     "The recording shows {N} in total",
     "Altogether one can witness {N}",
 )
 _MANNER = {
-    "quick": by_split("quickly", "in a hurry", "at a rapid speed"),
-    "slow": by_split("slowly", "without hurry", "at a leisurely speed"),
+    "quick": by_split(
+        "quickly; fast; at high speed",
+        "in a hurry",
+        "at a rapid speed",
+    ),
+    "slow": by_split(
+        "slowly; at low speed; in slow motion",
+        "without hurry",
+        "at a leisurely speed",
+    ),
 }
 _SECONDS = (
     "half a second",
@@ -143,7 +179,7 @@ Sentence = tuple[int, str]
 
 def detailed_caption(scene: Scene, number: int = 0, *, split: Split | None = None) -> str:
     """A long caption, 60 to 250 words, of which every sentence is true."""
-    style = Style(split or scene.split, number)
+    style = style_of(scene, number, split)
     parts: list[Sentence] = [(0, _opening(scene, style))]
     for position, shot in enumerate(scene.shots):
         parts += _shot_sentences(scene, shot, style, position)

@@ -8,14 +8,17 @@ from typing import Literal
 from kinoscope.training.world import surroundings, wordings
 from kinoscope.training.world.events import EVENTS, pair_name
 from kinoscope.training.world.nouns import plural
-from kinoscope.training.world.scene import Background, Event, Shot, Split, Thing
+from kinoscope.training.world.scene import Background, Event, Scene, Shot, Split, Thing
 
 Form = Literal["present", "progressive", "participle"]
+
+_STYLES = 10_000  # of one scene, at most
 
 NUMBERS = ("zero", "one", "two", "three", "four", "five")
 _VERB = re.compile(r"<(?:([sp]):)?(\w+)>")
 _VOWEL_SOUND = re.compile(r"^(?:[aeio]|u(?!n[ai]|s[aeiu]|kul)|8|hour)", re.IGNORECASE)
 _DOUBLING = {
+    "begin",
     "get",
     "put",
     "hop",
@@ -59,6 +62,15 @@ class Style:
     def of(self, key: str, table: wordings.BySplit) -> str:
         """One of the wordings of this split."""
         return self.pick(key, table[self.split])
+
+
+def style_of(scene: Scene, number: int, split: Split | None = None) -> Style:
+    """Style `number` of a scene, in the words of its split or of another.
+
+    Scenes of other seeds have other styles: together, the first captions of many videos use all
+    wordings. A scene and its changes have the same.
+    """
+    return Style(split or scene.split, scene.seed * _STYLES + number)
 
 
 def with_article(words: str) -> str:

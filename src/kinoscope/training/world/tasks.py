@@ -17,6 +17,7 @@ from kinoscope.training.world.grammar import (
     describe,
     indefinite,
     place_phrase,
+    style_of,
 )
 from kinoscope.training.world.scene import Background, Event, Scene, Thing, reverse
 from kinoscope.training.world.splits import VERSION
@@ -111,7 +112,7 @@ def dice(scene: Scene, purpose: str) -> np.random.Generator:
 
 def moments(scene: Scene, number: int = 0) -> tuple[Moment, ...]:
     """One for each event."""
-    style = Style(scene.split, number)
+    style = style_of(scene, number)
     return tuple(
         Moment(text=clause_alone(shot, event, style, n), span=event.span)
         for n, shot in enumerate(scene.shots)
@@ -143,7 +144,7 @@ def mismatches(scene: Scene) -> tuple[Mismatch, ...]:
 def _denial_of_present(scene: Scene, number: int) -> str:
     """Denies a noun that the video shows, in the words that would deny an absent one."""
     shown = [a.thing for shot in scene.shots for a in shot.actors]
-    thing = shown[Style(scene.split, number).index("denied", len(shown))]
+    thing = shown[style_of(scene, number).index("denied", len(shown))]
     return absence(replace(scene, absent=thing.name), number)
 
 
