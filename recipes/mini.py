@@ -29,13 +29,15 @@ _LOOPS = {
     0: LoopConfig(steps=2000, batch=32, lr=1e-3, mixed_precision="bf16", warmup=0.02),
     1: LoopConfig(steps=1500, batch=32, lr=2e-4, mixed_precision="bf16", warmup=0.02),
     2: LoopConfig(steps=240, batch=32, lr=1.5e-4, mixed_precision="bf16", warmup=0.1),
-    3: LoopConfig(steps=1200, batch=32, lr=1.5e-4, mixed_precision="bf16", warmup=0.05),
+    3: LoopConfig(steps=950, batch=32, lr=1.5e-4, mixed_precision="bf16", warmup=0.05),
 }
 _SHARES = {
     0: STAGES[0],
     1: STAGES[1] | {"words": 1.0},  # a step of words takes a tenth of the time of one of captions
     2: STAGES[2] | {"captions": 1.0, "words": 1.0},
-    3: STAGES[3] | {"questions": 0.3, "details": 0.1, "distil": 0.2, "words": 0.3},
+    # a step of questions takes a third of the time of one of captions, and teaches less
+    3: {"questions": 5.0, "matching": 2.6, "captions": 1.0, "moments": 0.6, "details": 0.15}
+    | {"distil": 1.0, "words": 0.7},
 }
 _TOGETHER: dict[str, Any] = {
     "rates": {"connector": 3.0, "temperature": 10.0},
@@ -61,6 +63,7 @@ def recipe(stage: int) -> Recipe:
             | dict.fromkeys(("caption", "answer", "locate"), 0.5),
             told=0.25,
             hard=stage == 3,
+            match_temperature=8.0,
             window_s=1.0,
             stride_s=1.0,
             trained=("connector",) if stage == 0 else (),

@@ -11,7 +11,7 @@ from kinoscope.training.world.dataset import MakeConfig, make
 from kinoscope.training.world.records import describe_scene
 from kinoscope.training.world.render import frame_times, render
 
-VIDEOS = 60
+VIDEOS, WRITTEN = 60, 400
 TEXTS = 200
 FPS = 8.0
 WORKERS = 2
@@ -29,7 +29,12 @@ def main() -> None:
         metrics[f"render_frames_per_s{suffix}"] = render_rate(world)
         metrics[f"texts_per_s{suffix}"] = text_rate(world)
         metrics[f"videos_per_s{suffix}"] = video_rate(world)
-    details = {"fps": FPS, "workers": WORKERS, "duration_s": WORLDS[""].duration_s}
+    details = {
+        "fps": FPS,
+        "workers": WORKERS,
+        "written": WRITTEN,
+        "duration_s": WORLDS[""].duration_s,
+    }
     save_result("world_speed", metrics, details=details)
     for name, metric in metrics.items():
         print(f"{name} {metric.value:.1f}")
@@ -61,9 +66,9 @@ def text_rate(world: WorldConfig) -> Metric:
 
 def video_rate(world: WorldConfig) -> Metric:
     """Videos a second that two workers write with their records, their start included."""
-    config = MakeConfig(split="train", count=VIDEOS, fps=FPS, world=world)
+    config = MakeConfig(split="train", count=WRITTEN, fps=FPS, world=world)
     with tempfile.TemporaryDirectory(prefix="kinoscope-") as folder:
-        return rate(lambda: make(Path(folder) / "world", config, workers=WORKERS), VIDEOS)
+        return rate(lambda: make(Path(folder) / "world", config, workers=WORKERS), WRITTEN)
 
 
 def rate(work: Callable[[], object], count: int) -> Metric:

@@ -139,14 +139,16 @@ def test_matching_is_the_cross_entropy_of_the_margin_between_yes_and_no():
     )
 
 
-@given(sizes, seeds)
-def test_matching_equals_its_naive_twin_with_bounded_logits(count, seed):
+@given(sizes, seeds, st.sampled_from([1.0, 8.0]))
+def test_matching_equals_its_naive_twin_with_bounded_logits(count, seed, temperature):
     states, answers = unit(count, 4, seed=seed) * 4, unit(2, 4, seed=seed + 1) * 4
     fits = np.random.default_rng(seed).random(count) < 0.5
-    losses = matching(states, answers, torch.from_numpy(fits), softcap=3.0).tolist()
+    losses = matching(
+        states, answers, torch.from_numpy(fits), softcap=3.0, temperature=temperature
+    ).tolist()
     for state, fit, loss in zip(states.numpy(), fits, losses, strict=True):
         yes, no = (3 * math.tanh(state @ row / 3) for row in answers.numpy())
-        share = 1 / (1 + math.exp(no - yes))
+        share = 1 / (1 + math.exp((no - yes) / temperature))
         assert loss == pytest.approx(-math.log(share if fit else 1 - share), rel=1e-9)
 
 

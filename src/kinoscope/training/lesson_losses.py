@@ -23,10 +23,16 @@ class LessonLosses:
     """Sums of each lesson's terms over its items."""
 
     def __init__(
-        self, backbone: MLLM, temperature: Callable[[], Any], vocabulary: Vocabulary | None = None
+        self,
+        backbone: MLLM,
+        temperature: Callable[[], Any],
+        vocabulary: Vocabulary | None = None,
+        *,
+        match_temperature: float = 1.0,
     ) -> None:
-        """`temperature` is asked for at each contrast, since it is learned."""
+        """`temperature` is asked for at each contrast, since it is learned; that of `match` not."""
         self._backbone, self._temperature = backbone, temperature
+        self._match_temperature = match_temperature
         self._vocabulary = vocabulary
         tokenizer = backbone.checkpoint.family.processor.tokenizer
         words = [tokenizer(word, add_special_tokens=False)["input_ids"] for word in ANSWERS]
@@ -103,7 +109,15 @@ class LessonLosses:
         for order, batch in self._backbone.batches(shown, CHAT):
             states_BD = last_states(self._backbone.hidden(batch), batch["attention_mask"])
             fits_B = torch.tensor([fits[row] for row in order], device=states_BD.device)
-            rows.append(matching(states_BD, answers_2D, fits_B, softcap=softcap))
+            rows.append(
+                matching(
+                    states_BD,
+                    answers_2D,
+                    fits_B,
+                    softcap=softcap,
+                    temperature=self._match_temperature,
+                )
+            )
         return torch.cat(rows).sum()
 
     def locate(self, cut: list[Features], texts: list[str], labels_QN: Any) -> Any:

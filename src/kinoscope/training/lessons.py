@@ -92,6 +92,7 @@ class LessonConfig:
         partners: probability that a video with `backward` texts brings its reversal along, a pair
             of its own: the two are each other's hard negatives.
         hard: whether a text of `mismatches` is a hard negative of its video.
+        match_temperature: of the logits of yes and no.
         teacher_temperature: of the similarities that `distil` learns, and of the chance by which it
             draws a sentence.
         told: share of a batch's videos that are taught a caption beside their contrast.
@@ -106,6 +107,7 @@ class LessonConfig:
     temperature: float = 0.05
     partners: float = 1.0
     hard: bool = True
+    match_temperature: float = 1.0
     teacher_temperature: float = 0.1
     told: float = 1.0
     window_s: float = 2.0
@@ -130,6 +132,7 @@ class LessonConfig:
         good = {
             "shares": bool(self.shares),
             "temperature": 0 < self.temperature < math.inf,
+            "match_temperature": 0 < self.match_temperature < math.inf,
             "teacher_temperature": 0 < self.teacher_temperature < math.inf,
             "partners": 0 <= self.partners <= 1,
             "told": 0 < self.told <= 1,
@@ -195,7 +198,12 @@ class Lessons:
         self._network = backbone.checkpoint.model
         self._heat = torch.nn.Parameter(torch.tensor(-math.log(config.temperature)))
         vocabulary = self._vocabulary() if "words" in config.shares else None
-        self._losses = LessonLosses(backbone, self._temperature, vocabulary)
+        self._losses = LessonLosses(
+            backbone,
+            self._temperature,
+            vocabulary,
+            match_temperature=config.match_temperature,
+        )
         self._rows = self._teachable()
         self._trained = dict(self._chosen())
 

@@ -214,7 +214,14 @@ def next_token_count(labels_BT: Any) -> int:
     return int((labels_BT[:, 1:] != IGNORED).sum())
 
 
-def matching(states_BD: Any, answers_2D: Any, fits_B: Any, *, softcap: float | None = None) -> Any:
+def matching(
+    states_BD: Any,
+    answers_2D: Any,
+    fits_B: Any,
+    *,
+    softcap: float | None = None,
+    temperature: float = 1.0,
+) -> Any:
     """Binary cross-entropy [B] of whether video and text fit, from logit(yes) - logit(no).
 
     Args:
@@ -222,12 +229,14 @@ def matching(states_BD: Any, answers_2D: Any, fits_B: Any, *, softcap: float | N
         answers_2D: the LM head's rows of `yes` and `no`, in this order.
         fits_B: true where they fit.
         softcap: see `next_token`.
+        temperature: divides the difference. Small states move it by many units: above 1, the loss
+            does not swing with each step.
     """
     assert len(answers_2D) == 2, answers_2D.shape
     _check_finite(states=states_BD, answers=answers_2D)
     with _full_precision(states_BD):
         logits_B2 = _capped(_wide(states_BD) @ _wide(answers_2D).T, softcap)
-        margins_B = logits_B2[:, 0] - logits_B2[:, 1]
+        margins_B = (logits_B2[:, 0] - logits_B2[:, 1]) / temperature
         return functional.binary_cross_entropy_with_logits(
             margins_B, fits_B.to(margins_B.dtype), reduction="none"
         )
