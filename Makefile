@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 DEMO   := .demo
 
 RECIPES := startup hostile damage concepts_samples concepts_choices concepts_runtime concepts_openvino \
-	backbones interop index_speed query_speed crash world_speed train_speed world_mini samples_mini wordings
+	backbones interop index_speed query_speed crash
 
 .PHONY: demo test check docs results clean
 
@@ -24,7 +24,6 @@ demo: $(VENV)/.ready
 
 test: check
 	$(BIN)/kinoscope setup
-	$(BIN)/kinoscope setup mini
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile  # tiny models gain nothing by more
 
 check: $(VENV)/.ready
