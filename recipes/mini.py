@@ -27,17 +27,17 @@ VALIDATED = 200
 
 _LOOPS = {
     0: LoopConfig(steps=2000, batch=32, lr=1e-3, mixed_precision="bf16", warmup=0.02),
-    1: LoopConfig(steps=1500, batch=32, lr=2e-4, mixed_precision="bf16", warmup=0.02),
+    1: LoopConfig(steps=1300, batch=32, lr=2e-4, mixed_precision="bf16", warmup=0.03),
     2: LoopConfig(steps=240, batch=32, lr=1.5e-4, mixed_precision="bf16", warmup=0.1),
-    3: LoopConfig(steps=950, batch=32, lr=1.5e-4, mixed_precision="bf16", warmup=0.05),
+    3: LoopConfig(steps=1900, batch=32, lr=1.5e-4, mixed_precision="bf16", warmup=0.03),
 }
 _SHARES = {
     0: STAGES[0],
-    1: STAGES[1] | {"words": 1.0},  # a step of words takes a tenth of the time of one of captions
+    1: STAGES[1] | {"words": 0.3},  # a step of words takes a tenth of the time of one of captions
     2: STAGES[2] | {"captions": 1.0, "words": 1.0},
     # a step of questions takes a third of the time of one of captions, and teaches less
-    3: {"questions": 5.0, "matching": 2.6, "captions": 1.0, "moments": 0.6, "details": 0.15}
-    | {"distil": 1.0, "words": 0.7},
+    3: {"captions": 2.9, "questions": 9.0, "matching": 3.7, "moments": 1.1}
+    | {"details": 0.35, "distil": 1.7, "words": 0.5},
 }
 _TOGETHER: dict[str, Any] = {
     "rates": {"connector": 3.0, "temperature": 10.0},
@@ -61,7 +61,7 @@ def recipe(stage: int) -> Recipe:
             shares=_SHARES[stage],
             weights=dict.fromkeys(("words", "contrast", "match", "distil"), 1.0)
             | dict.fromkeys(("caption", "answer", "locate"), 0.5),
-            told=0.25,
+            told=0.5,
             hard=stage == 3,
             match_temperature=8.0,
             window_s=1.0,

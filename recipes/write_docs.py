@@ -4,10 +4,12 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 
 from kinoscope.evaluation.results import load_result
+from recipes import training_tables
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "results"
@@ -190,7 +192,26 @@ FIGURES = (
     ("A new process until a text and a picture are encoded", "startup", "load_s", "s"),
 )
 
-PAGES = {"README.md": with_results, "docs/backbones.md": with_backbones}
+
+def with_blocks(**blocks: Callable[[], str]) -> Callable[[str], str]:
+    """Rewrites blocks of a page by name."""
+
+    def write(page: str) -> str:
+        for name, table in blocks.items():
+            page = with_block(page, name, table())
+        return page
+
+    return write
+
+
+PAGES = {
+    "README.md": with_results,
+    "docs/backbones.md": with_backbones,
+    "docs/training.md": with_blocks(speed=training_tables.speed_table),
+    "docs/LOG.md": with_blocks(
+        words=training_tables.validations_table, wordings=training_tables.wordings_table
+    ),
+}
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from kinoscope.backbones.loading import load_backbone
-from kinoscope.training.lesson_batches import Drawn, captioned, moments, pairs
+from kinoscope.training.lesson_batches import Drawn, captioned, matches, moments, pairs
 from kinoscope.training.lesson_losses import LessonLosses
 from kinoscope.training.teaching import embed
 from kinoscope.types import Content, Features, Span
@@ -177,3 +177,21 @@ def test_a_moment_is_told_apart_from_windows_of_its_own_length_too(epoch) -> Non
         frames[int(label)].add(len(found.times_F))
     assert frames[1] == {4}
     assert frames[-1] == {2, 4}
+
+
+def test_texts_that_do_not_fit_are_wrong_in_one_fact_or_those_of_another_video() -> None:
+    shown = [CHIRAL[n % 3] for n in range(600)]
+    texts, fits = matches(drawn(shown))
+    assert sum(fits) == pytest.approx(300, abs=60)
+    near = other = 0
+    for number, (one, text, fit) in enumerate(zip(shown, texts, fits, strict=True)):
+        (pair,) = one.mismatches
+        if fit:
+            assert text == pair.true
+        else:
+            near += text == pair.wrong
+            other += text == shown[(number + 1) % 600].mismatches[0].true
+    assert near + other == 600 - sum(fits)
+    assert near == pytest.approx(150, abs=50) and other == pytest.approx(150, abs=50)
+    alone, fits = matches(drawn([CHIRAL[0]] * 20))
+    assert {text for text, fit in zip(alone, fits, strict=True) if not fit} == {"a fox rests"}

@@ -128,12 +128,20 @@ def questions(drawn: Drawn) -> tuple[list[str], list[str]]:
 
 
 def matches(drawn: Drawn) -> tuple[list[str], list[bool]]:
-    """A text for each clip, and whether it fits: half do."""
+    """A text for each clip, and whether it fits: half do.
+
+    Of those that do not, half are wrong in one fact, half are another video's: what is wrong
+    everywhere is learned first. A lone video has the first kind only.
+    """
+    pairs = [
+        example.mismatches[int(rng.integers(len(example.mismatches)))]
+        for example, rng in zip(drawn.examples, drawn.dice, strict=True)
+    ]
     texts, fits = [], []
-    for example, rng in zip(drawn.examples, drawn.dice, strict=True):
-        pair = example.mismatches[int(rng.integers(len(example.mismatches)))]
-        fit = bool(rng.integers(2))
-        texts.append(pair.true if fit else pair.wrong)
+    for number, (pair, rng) in enumerate(zip(pairs, drawn.dice, strict=True)):
+        fit, near = bool(rng.integers(2)), bool(rng.integers(2))
+        other = pairs[(number + 1) % len(pairs)].true
+        texts.append(pair.true if fit else pair.wrong if near or other == pair.true else other)
         fits.append(fit)
     return texts, fits
 
