@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 DEMO   := .demo
 
 RECIPES := startup hostile damage concepts_samples concepts_choices concepts_runtime concepts_openvino \
-	backbones interop index_speed query_speed crash world_speed train_speed
+	backbones interop index_speed query_speed crash world_speed train_speed world_mini samples_mini
 
 .PHONY: demo test check docs results clean
 
@@ -24,6 +24,7 @@ demo: $(VENV)/.ready
 
 test: check
 	$(BIN)/kinoscope setup
+	$(BIN)/kinoscope setup mini
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile  # tiny models gain nothing by more
 
 check: $(VENV)/.ready
@@ -35,9 +36,13 @@ check: $(VENV)/.ready
 docs: $(VENV)/.ready
 	$(BIN)/python -m recipes.write_docs
 
-# Measures every saved result again; each recipe also runs alone: python -m recipes.NAME
+# Measures saved results again, but those that need the folder of a training. Each recipe also runs
+# alone: python -m recipes.NAME. The sprites of the generated world come by npm and apt-get.
 results: $(VENV)/.ready
 	$(BIN)/python -m pip install --quiet --editable '.[dev,runtimes]'
+	$(BIN)/kinoscope setup
+	$(BIN)/kinoscope setup mini
+	$(BIN)/kinoscope world fetch
 	for name in $(RECIPES); do \
 		$(BIN)/python -m recipes.$$name || exit 1; done
 

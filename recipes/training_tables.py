@@ -1,10 +1,11 @@
 """Tables of trainings, for the pages that `recipes.write_docs` writes."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from kinoscope.evaluation.results import Metric, load_result
+from kinoscope.evaluation.results import Metric, Result, load_result
 
 RESULTS = Path(__file__).parents[1] / "results"
 
@@ -19,6 +20,71 @@ _SPEED = (
     ("memory, MB", "memory_mb"),
     ("1 if a killed run has the loss curve of one that was not", "resume_equal"),
 )
+
+_SYSTEMS = {
+    "mini": "",
+    "untrained": "untrained_",
+    "mean of its frames": "frames_",
+    "concepts": "concepts_",
+}
+"""By the head of their columns: what stands before their metrics and details."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Task:
+    """A row of the table of the world.
+
+    Attributes:
+        label: what is measured.
+        metric: its name, without that of the system.
+        target: what we set ourselves for `mini`.
+        chance: what guessing gives.
+        top: of a gallery, how many places count as found: guessing gives their share.
+        blind: metrics of answers that look at nothing, by what they answer.
+        control: whether the mean of frames is to be at one half.
+        unit: `%`, or nothing for a figure that is no share.
+    """
+
+    label: str
+    metric: str
+    target: float
+    chance: float | None = None
+    top: int | None = None
+    blind: tuple[tuple[str, str], ...] = ()
+    control: bool = False
+    unit: str = "%"
+
+
+_WORLD = (
+    _Task(label="text to video, R@1", metric="t2v_r1", target=0.5, top=1),
+    _Task(label="text to video, R@10", metric="t2v_r10", target=0.85, top=10),
+    _Task(label="reversed pairs, text to video", metric="reversal_t2v", target=0.9, chance=0.5),
+    _Task(label="reversed pairs, video to text", metric="reversal_v2t", target=0.9, chance=0.5),
+    _Task(
+        label="reversed pairs, both ways",
+        metric="reversal",
+        target=0.9,
+        chance=0.5,
+        control=True,
+    ),
+    _Task(label="opposites, R@1", metric="chiral_r1", target=0.9, chance=0.5),
+    _Task(
+        label="moments, R1@0.5",
+        metric="moments_r1_05",
+        target=0.6,
+        blind=(("whole video", "moments_whole_video"), ("centre", "moments_centre_prior")),
+    ),
+    _Task(
+        label="questions, accuracy",
+        metric="qa_accuracy",
+        target=0.75,
+        blind=(("likeliest", "qa_prior"),),
+    ),
+    _Task(label="matching, AUC", metric="matching_auc", target=0.95, chance=0.5, unit=""),
+    _Task(label="long text, R@1", metric="long_text_r1", target=0.6, top=1),
+)
+_CONTROL, _ROOM = 0.5, 0.03
+"""Where the mean of frames has to be on reversed pairs: it sees no order."""
 
 
 def speed_table() -> str:
@@ -53,14 +119,21 @@ def runs_table() -> str:
     rows = [
         [
             stage["stage"],
+            _taught(stage.get("videos", {})),
             str(stage["steps"]),
             f"{stage['minutes']:.0f}",
             ", ".join(f"{name} {count}" for name, count in stage["losses"].items()),
         ]
         for stage in cast(list[dict[str, Any]], result.details["stages"])
     ]
-    head = ("stage", "steps", "minutes", "steps with each loss")
+    head = ("stage", "videos", "steps", "minutes", "steps with each loss")
     return f"{_table(head, rows)}\nBy `{result.command}`.\n"
+
+
+def _taught(videos: dict[str, int]) -> str:
+    """`13000 of world train 0..12999; 2500 of pictures x 2`, the most first."""
+    most = sorted(videos.items(), key=lambda known: -known[1])
+    return "; ".join(f"{count} of {name}" for name, count in most)
 
 
 def validations_table() -> str:
@@ -76,10 +149,165 @@ def validations_table() -> str:
     return f"{_table(head, rows)}\nBy `{result.command}`.\n"
 
 
+def world_table() -> str:
+    """A row a task, a column a system, beside a guess and the target."""
+    result = load_result("world_mini", folder=RESULTS)
+    rows = []
+    for task in _WORLD:
+        rows.append([task.label, *_figures(result, task), _aim(result, task)])
+        if f"seen_{task.metric}" in result.metrics:
+            rows.append(["the same, nouns of the training", *_figures(result, task, "seen_"), ""])
+    protocol = cast(dict[str, Any], result.details["protocol"])
+    told = (
+        f"On {protocol['videos']} videos of the test split, in {protocol['precision']}. In brackets"
+        f" 95 % intervals, whole videos drawn with replacement. Moments by the"
+        f" {_detail(result, 'moments')['method']}. By `{result.command}`.\n"
+    )
+    return f"{_table(('', *_SYSTEMS, 'a guess', 'target'), rows)}\n{told}"
+
+
+def _figures(result: Result, task: _Task, nouns: str = "") -> list[str]:
+    """Of each system, then of a guess."""
+    known = result.metrics
+    names = [f"{system}{nouns}{task.metric}" for system in _SYSTEMS.values()]
+    cells = [_spread(known[name], task.unit) if name in known else "" for name in names]
+    return [*cells, _guess(result, task, nouns)]
+
+
+def _guess(result: Result, task: _Task, nouns: str) -> str:
+    if task.blind:
+        found = [(label, result.metrics[nouns + name].value) for label, name in task.blind]
+        return "; ".join(f"{label} {_shown(value, task.unit)}" for label, value in found)
+    if task.top is not None:
+        return _shown(task.top / _detail(result, "retrieval")["gallery"], task.unit)
+    assert task.chance is not None, task
+    return _shown(task.chance, task.unit)
+
+
+def _aim(result: Result, task: _Task) -> str:
+    """The target, and whether the figure itself reaches it, whatever its interval."""
+    reached = result.metrics[task.metric].value >= task.target
+    said = f"{_rough(task.target, task.unit)}, {_yes(reached)}"
+    if not task.control:
+        return said
+    control = result.metrics[f"{_SYSTEMS['mean of its frames']}{task.metric}"].value
+    held = abs(control - _CONTROL) <= _ROOM
+    return f"{said}; mean of its frames {100 * _CONTROL:.0f} ± {100 * _ROOM:.0f} %, {_yes(held)}"
+
+
+def opposites_table() -> str:
+    """R@1 of each pair of opposite events, best told first."""
+    result = load_result("world_mini", folder=RESULTS)
+    known = [_detail(result, f"{system}chiral")["pairs"] for system in _SYSTEMS.values()]
+    pairs = sorted(known[0], key=lambda pair: -known[0][pair]["chiral_r1"])
+    rows = [
+        [
+            " / ".join(kind.replace("_", " ") for kind in pair.split()),
+            str(known[0][pair]["videos"]),
+            *(_shown(figures[pair]["chiral_r1"], "%") for figures in known),
+        ]
+        for pair in pairs
+    ]
+    return _table(("opposites", "videos", *_SYSTEMS), rows)
+
+
+def questions_table() -> str:
+    """Accuracy by kind of question, the best first, beside what guessing gives."""
+    result = load_result("world_mini", folder=RESULTS)
+    own, untrained, seen = (
+        _detail(result, f"{before}qa")["by_kind"] for before in ("", "untrained_", "seen_")
+    )
+    rows = [
+        [
+            kind,
+            str(own[kind]["n"]),
+            _shown(own[kind]["accuracy"], "%"),
+            _shown(untrained[kind]["accuracy"], "%"),
+            _shown(own[kind]["prior"], "%"),
+            _shown(own[kind]["chance"], "%"),
+            _shown(seen[kind]["accuracy"], "%") if kind in seen else "",
+        ]
+        for kind in sorted(own, key=lambda kind: -own[kind]["accuracy"])
+    ]
+    head = ("question", "asked", "mini", "untrained", "likeliest answer", "chance")
+    return _table((*head, "mini, nouns of the training"), rows)
+
+
+def mismatches_table() -> str:
+    """How well a text that is wrong in one fact is told from a true one, by kind of fact."""
+    result = load_result("world_mini", folder=RESULTS)
+    own, untrained = (
+        _detail(result, f"{before}matching")["by_kind"] for before in ("", "untrained_")
+    )
+    rows = [
+        [
+            kind,
+            str(own[kind]["n"]),
+            _shown(own[kind]["auc"], ""),
+            _shown(untrained[kind]["auc"], ""),
+            _shown(own[kind]["pairs"], "%"),
+        ]
+        for kind in sorted(own, key=lambda kind: -own[kind]["auc"])
+    ]
+    return _table(("wrong fact", "pairs", "AUC", "AUC, untrained", "true text preferred"), rows)
+
+
+def samples_table() -> str:
+    """Both models on the described sample clips, and what the rule for the default says."""
+    result = load_result("samples_mini", folder=RESULTS)
+    known = result.metrics
+    rows = [
+        [
+            f"R@{k}",
+            _spread(known[f"r{k}"]),
+            _spread(known[f"concepts_r{k}"]),
+            _p_value(known[f"p_value_r{k}"].value),
+            _shown(known[f"chance_r{k}"].value, "%"),
+        ]
+        for k in (1, 5, 10)
+    ]
+    for label, name in (("median rank", "median_rank"), ("moved by reversal", "reversal_share")):
+        both = (known[name].value, known[f"concepts_{name}"].value)
+        rows.append([label, *(f"{value:.3g}" for value in both), "", ""])
+    said = _detail(result, "rule")
+    order = sorted(said, key=lambda name: name == "default")  # the conditions before the verdict
+    rule = "\n".join(f"* {name}: {said[name]}" for name in order)
+    table = _table(("", "mini", "concepts", "p", "chance"), rows)
+    count = known["r1"].n
+    return f"{table}\n{rule}\n\nOn {count} clips, with 95 % intervals. By `{result.command}`.\n"
+
+
+def _p_value(p_value: float) -> str:
+    return "below 0.001" if p_value < 0.001 else f"{p_value:.3f}"
+
+
+def _detail(result: Result, name: str) -> dict[str, Any]:
+    return cast(dict[str, Any], result.details[name])
+
+
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     lines = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
     return "\n".join([*lines, *(f"| {' | '.join(row)} |" for row in rows), ""])
 
 
 def _percent(metric: Metric) -> str:
-    return f"{100 * metric.value:.1f} %"
+    return _shown(metric.value, "%")
+
+
+def _shown(value: float, unit: str) -> str:
+    return f"{100 * value:.1f} %" if unit == "%" else f"{value:.3f}"
+
+
+def _rough(value: float, unit: str) -> str:
+    return f"{100 * value:.0f} %" if unit == "%" else f"{value:g}"
+
+
+def _spread(metric: Metric, unit: str = "%") -> str:
+    """A figure with its interval: `48.2 % (45.1 to 51.3)`."""
+    low, value, high = metric.interval
+    ends = [_shown(end, unit).removesuffix(" %") for end in (low, high)]
+    return f"{_shown(value, unit)} ({' to '.join(ends)})"
+
+
+def _yes(reached: bool) -> str:
+    return "reached" if reached else "not reached"

@@ -208,9 +208,16 @@ PAGES = {
     "README.md": with_results,
     "docs/backbones.md": with_backbones,
     "docs/training.md": with_blocks(speed=training_tables.speed_table),
-    "docs/LOG.md": with_blocks(
-        words=training_tables.validations_table, wordings=training_tables.wordings_table
+    "docs/mini.md": with_blocks(
+        runs=training_tables.runs_table,
+        validations=training_tables.validations_table,
+        world=training_tables.world_table,
+        opposites=training_tables.opposites_table,
+        questions=training_tables.questions_table,
+        mismatches=training_tables.mismatches_table,
+        samples=training_tables.samples_table,
     ),
+    "docs/LOG.md": with_blocks(wordings=training_tables.wordings_table),
 }
 
 

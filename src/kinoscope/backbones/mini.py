@@ -1,4 +1,4 @@
-"""`mini`: a multimodal LLM of 140 million parameters, for machines without a GPU."""
+"""`mini`: a multimodal LLM of at most 140 million parameters, for machines without a GPU."""
 
 import json
 from collections.abc import Sequence
