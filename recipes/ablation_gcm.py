@@ -38,7 +38,7 @@ ARMS: dict[str, tuple[str, ...]] = {
 """Terms of the pre-training."""
 
 _MEASURED = {"qa": "qa_accuracy", "retrieval": "t2v_r1", "moments": "moments_r1_05"}
-_NAMES = {"qa_accuracy": "qa", "t2v_r1": "r1", "moments_r1_05": "localisation"}
+NAMES = {"qa_accuracy": "qa", "t2v_r1": "r1", "moments_r1_05": "localisation"}
 
 
 def main(arms: Sequence[str]) -> None:
@@ -49,7 +49,7 @@ def main(arms: Sequence[str]) -> None:
     metrics: dict[str, Metric] = {}
     for arm in arms or ARMS:
         metrics |= measured(arm, trained(arm))
-    if len(metrics) < len(ARMS) * len(_NAMES):
+    if len(metrics) < len(ARMS) * len(NAMES):
         print("part of a run: not saved")
         return
     details = {
@@ -107,7 +107,7 @@ def measured(arm: str, backbone: MLLM) -> dict[str, Metric]:
     found = {}
     for task, name in _MEASURED.items():
         metrics, _details = measurement.task(task)
-        found[f"{arm}_{_NAMES[name]}"] = metrics[name]
+        found[f"{arm}_{NAMES[name]}"] = metrics[name]
         print(arm, name, metrics[name].interval)
     return found
 

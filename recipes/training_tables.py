@@ -86,6 +86,15 @@ _WORLD = (
 _CONTROL, _ROOM = 0.5, 0.03
 """Where the mean of frames has to be on reversed pairs: it sees no order."""
 
+_ARMS = {
+    "gcm": "generation, contrast, matching",
+    "gc": "generation, contrast",
+    "g": "generation",
+    "c": "contrast",
+    "none": "none",
+}
+_ABLATED = {"questions": "qa", "R@1": "r1", "localisation": "localisation"}
+
 
 def speed_table() -> str:
     """How fast training is, and where its time goes."""
@@ -275,6 +284,28 @@ def samples_table() -> str:
     table = _table(("", "mini", "concepts", "p", "chance"), rows)
     count = known["r1"].n
     return f"{table}\n{rule}\n\nOn {count} clips, with 95 % intervals. By `{result.command}`.\n"
+
+
+def ablation_table() -> str:
+    """ViLL-E's ablation of losses at our scale, beside the published one."""
+    result = load_result("ablation_gcm", folder=RESULTS)
+    published, known = _detail(result, "published"), result.details
+    rows = [
+        [
+            label,
+            *(_spread(result.metrics[f"{arm}_{name}"]) for name in _ABLATED.values()),
+            *(f"{published[arm][name]:.1f} %" for name in _ABLATED.values()),
+        ]
+        for arm, label in _ARMS.items()
+    ]
+    told = (
+        f"Pre-training of {known['pre_steps']} steps of {known['batch']}, then"
+        f" {known['task_steps']} steps of the tasks, on {known['training']} videos of the training"
+        f" split; measured on {known['videos']} of the test split, with 95 % intervals. By"
+        f" `{result.command}`.\n"
+    )
+    head = ("pre-training", *_ABLATED, *(f"{name}, published" for name in _ABLATED))
+    return f"{_table(head, rows)}\n{told}"
 
 
 def _p_value(p_value: float) -> str:

@@ -217,6 +217,7 @@ PAGES = {
         mismatches=training_tables.mismatches_table,
         samples=training_tables.samples_table,
     ),
+    "docs/results.md": with_blocks(ablation=training_tables.ablation_table),
     "docs/LOG.md": with_blocks(wordings=training_tables.wordings_table),
 }
 

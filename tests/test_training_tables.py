@@ -19,7 +19,7 @@ from kinoscope.training.sources import GeneratedSource
 from kinoscope.training.sources.feature_cache import Library
 from kinoscope.training.sources.joined import JoinedLibrary
 from kinoscope.training.timing import STAGES
-from recipes import mini_training, samples_mini, training_tables, world_mini
+from recipes import ablation_gcm, mini_training, samples_mini, training_tables, world_mini
 from tests.evaluation.oracles import FPS, PLAIN, Constant, Oracle
 
 WORLD = World(count=12, chosen_on=6, guessed_from=20, config=PLAIN)
@@ -177,6 +177,30 @@ def test_sample_clips_show_both_models_and_what_the_rule_says(save, tmp_path):
     for name, verdict in said.items():
         assert f"* {name}: {verdict}\n" in table
     assert re.findall(r"^\* (.*?):", table, re.M)[-1] == "default"
+
+
+def test_the_ablation_stands_beside_the_published_one(monkeypatch, tmp_path):
+    monkeypatch.setattr(training_tables, "RESULTS", tmp_path)
+    details = {
+        "published": ablation_gcm.published(),
+        "pre_steps": 20,
+        "task_steps": 30,
+        "batch": 4,
+        "videos": 50,
+        "training": 90,
+    }
+    names = [f"{arm}_{name}" for arm in ablation_gcm.ARMS for name in ablation_gcm.NAMES.values()]
+    metrics = {
+        name: Metric(value=place / 100, low=0.0, high=1.0, n=50) for place, name in enumerate(names)
+    }
+    save_result("ablation_gcm", metrics, details=details, folder=tmp_path)
+    table = training_tables.ablation_table()
+    found = rows(table)
+    assert len(found) == 1 + len(ablation_gcm.ARMS)
+    ours = [float(cell.split(" ")[0]) for cells in list(found.values())[1:] for cell in cells[:3]]
+    assert ours == list(range(len(names)))
+    assert found["generation"][3:] == ["61.3 %", "25.1 %", "28.7 %"]
+    assert "20 steps of 4, then 30 steps of the tasks, on 90 videos" in table
 
 
 def journal_in(folder, steps):
