@@ -69,6 +69,9 @@ class Family:
     """Position of a row's first token."""
     frames_axis: ClassVar[int] = 0
     """Along which the pixels of several rows are joined."""
+    branches: ClassVar[bool] = False
+    """Whether its network takes a mask [B, 1, T, T] of which token sees which, see `branches.py`.
+    For families of one axis of positions, that keep nothing of tokens but ids, mask and labels."""
 
     def __init__(self, processor: Any, max_pixels: int | None) -> None:
         """`max_pixels` of a frame is the sampling's bound, to which the processor is held too."""

@@ -1,13 +1,14 @@
 """How likely a multimodal LLM holds an answer to be: the log-probability of saying just that."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
+from kinoscope.backbones.branches import same_clip, same_prompt
 from kinoscope.backbones.family import TOKEN_PADDING, Batch
 from kinoscope.backbones.mllm import MLLM
-from kinoscope.batching import by_length, packed
+from kinoscope.batching import by_length
 from kinoscope.errors import UsageError
 from kinoscope.libraries import torch
 from kinoscope.prompts import CHAT
@@ -44,7 +45,7 @@ def log_likelihoods(backbone: MLLM, contents: Sequence[Content], answers: Sequen
     _check_words(backbone, answers)
     sums_N = np.full(len(contents), np.nan, np.float32)
     with torch().inference_mode():
-        for rows, batch, labels_BT in answered(backbone, contents, answers):
+        for rows, batch, labels_BT in answered(backbone, contents, answers, same_prompt):
             sums_N[rows] = _sums(backbone, batch, labels_BT).cpu().numpy()
     assert not np.isnan(sums_N).any(), "an answer without a probability"
     return sums_N
@@ -59,12 +60,16 @@ def require_head(backbone: MLLM) -> None:
 
 
 def answered(
-    backbone: MLLM, contents: Sequence[Content], answers: Sequence[str]
+    backbone: MLLM,
+    contents: Sequence[Content],
+    answers: Sequence[str],
+    key: Callable[[Content], Hashable] = same_clip,
 ) -> Iterator[tuple[list[int], Batch, Any]]:
     """Row numbers, tensors and labels [B, T] of batches: each prompt with its answer behind it.
 
     A content's text is the question as it stands, without an embedding's prompt. Labels are the
-    answer's tokens and the end of turn, `IGNORED` elsewhere.
+    answer's tokens and the end of turn, `IGNORED` elsewhere. What contents of equal `key` have in
+    common is read once, see `MLLM.hidden`.
     Raises `UsageError` unless there are as many answers as contents.
     """
     if len(contents) != len(answers):
@@ -73,16 +78,15 @@ def answered(
         _with_answer(backbone, backbone.prepare(content, CHAT), answer)
         for content, answer in zip(contents, answers, strict=True)
     ]
-    order = by_length([row["input_ids"].shape[1] for row in rows])
-    for pack in packed(
-        order,
-        size=lambda row: int(rows[row]["input_ids"].shape[1]),
-        budget=backbone.options.batch_tokens,
-        key=lambda row: backbone.checkpoint.family.bucket(rows[row]),
-    ):
-        batch = backbone.joined([rows[row] for row in pack])
+    bundles = [
+        bundle
+        for group in backbone.groups([key(content) for content in contents])
+        for bundle in backbone.bundles(group, [rows[number] for number in group])
+    ]
+    order = by_length([len(bundle) for bundle in bundles])
+    for numbers, batch in backbone.joined(bundles[place] for place in order):
         labels_BT = batch.pop("labels")
-        yield pack, batch, labels_BT
+        yield numbers, batch, labels_BT
 
 
 def _check_words(backbone: MLLM, answers: Sequence[str]) -> None:
@@ -113,11 +117,9 @@ def _with_answer(backbone: MLLM, prompt: Batch, answer: str) -> Batch:
 
 def _sums(backbone: MLLM, batch: Batch, labels_BT: Any) -> Any:
     """Sums of log-probabilities of the labels [B], in float32."""
-    network, family = backbone.checkpoint.model, backbone.checkpoint.family
-    positions = family.position_ids(network.model, batch)
-    output = network.model(**batch, position_ids=positions, use_cache=False)
+    network = backbone.checkpoint.model
     asked_BT = labels_BT[:, 1:] != IGNORED
-    states_ND = output.last_hidden_state[:, :-1][asked_BT]
+    states_ND = backbone.hidden(batch, last=True)[:, :-1][asked_BT]
     labels_N, rows_N = labels_BT[:, 1:][asked_BT], asked_BT.nonzero()[:, 0]
     found = [
         _log_softmax(network, some_ND).gather(1, some_N[:, None])[:, 0]

@@ -54,6 +54,7 @@ class Mini(Family):
     needs_video_processor = False
     probe_size = (SIDE_PX, SIDE_PX)
     tokens_per_frame = 2
+    branches = True
 
     def __init__(self, tokenizer: Any, files: MiniFiles, threads: int | None = None) -> None:
         """`tokenizer` is SmolLM2's; the vision tower loads on first use."""

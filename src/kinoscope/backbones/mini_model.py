@@ -118,6 +118,9 @@ class MiniModel(LlamaModel):  # type: ignore[misc]
         kind = inputs_embeds.device.type
         if torch.is_autocast_enabled(kind):  # else what layers add up would stay in float32
             inputs_embeds = inputs_embeds.to(torch.get_autocast_dtype(kind))
+        mask = named.get("attention_mask")
+        if mask is not None and mask.dim() == 4:
+            named["attention_mask"] = _added(mask, inputs_embeds.dtype)
         return super().forward(inputs_embeds=inputs_embeds, **named)
 
 
@@ -144,6 +147,12 @@ class MiniForConditionalGeneration(LlamaForCausalLM):  # type: ignore[misc]
             grid_counts=grid_counts,
             **named,
         )
+
+
+def _added(seen_B1TT: Any, dtype: Any) -> Any:
+    """What every attention adds to its scores; Transformers' eager one would add 1 for true."""
+    hidden_B1TT = torch.zeros(seen_B1TT.shape, dtype=dtype, device=seen_B1TT.device)
+    return hidden_B1TT.masked_fill(~seen_B1TT, torch.finfo(dtype).min)
 
 
 def _longer(rows: Any, count: int) -> Any:

@@ -2,15 +2,24 @@
 
 import hashlib
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
 
+from kinoscope.backbones.branches import (
+    MOST_TOKENS,
+    Bundle,
+    as_read,
+    bundled,
+    joined,
+    of_rows,
+    same_clip,
+)
 from kinoscope.backbones.family import Batch, Family, Prompt
-from kinoscope.backbones.options import LoadOptions
+from kinoscope.backbones.options import LoadOptions, Side
 from kinoscope.backbones.session import KVSession, last_states
 from kinoscope.batching import by_length, packed
 from kinoscope.errors import UsageError
@@ -148,32 +157,69 @@ class MLLM:
             yield rows, States(_numpy(states_BTD), mask_BT, vision_BT)
 
     def batches(
-        self, contents: Sequence[Content], template: Template | None = None
+        self,
+        contents: Sequence[Content],
+        template: Template | None = None,
+        *,
+        share: bool = False,
     ) -> Iterator[tuple[list[int], Batch]]:
-        """Row numbers and tensors of batches within the token budget, long rows first."""
-        order = by_length([_rough_length(content) for content in contents])
-        prepared = ((row, self.prepare(contents[row], template)) for row in order)
-        for pack in packed(
-            prepared,
-            size=lambda item: int(item[1]["input_ids"].shape[1]),
-            budget=self._options.batch_tokens,
-            key=lambda item: self._family.bucket(item[1]),
-        ):
-            rows = [row for row, _ in pack]
-            side = "left" if template is CHAT else self._options.padding_side
-            joined = self._family.join([inputs for _, inputs in pack], side, self._pad_id)
-            yield rows, self._placed(joined)
+        """Row numbers and tensors of batches within the token budget, long rows first.
 
-    def hidden(self, batch: Batch, cache: Any = None) -> Any:
-        """States of the chosen layer [B, T, D], with gradient where the caller wants one."""
+        With `share`, what prompts on one clip have in common is read once, where the family can:
+        such a batch is for `hidden` alone.
+        """
+        groups = self.groups([same_clip(each) if share else n for n, each in enumerate(contents)])
+        order = by_length([sum(_rough_length(contents[n]) for n in group) for group in groups])
+        bundles = (
+            bundle
+            for group in (groups[place] for place in order)
+            for bundle in self.bundles(group, [self.prepare(contents[n], template) for n in group])
+        )
+        yield from self.joined(bundles, "left" if template is CHAT else None)
+
+    def groups(self, keys: Sequence[Hashable]) -> list[list[int]]:
+        """Numbers of the rows with equal keys, in order of appearance; one each if not shared."""
+        found: dict[Hashable, list[int]] = {}
+        for number, key in enumerate(keys):
+            found.setdefault(key if self._family.branches else number, []).append(number)
+        return list(found.values())
+
+    def bundles(self, numbers: Sequence[int], rows: Sequence[Batch]) -> Iterator[Bundle]:
+        """Prepared rows of one of `groups`, as they are read."""
+        most = min(MOST_TOKENS, self._options.batch_tokens)
+        return bundled(numbers, rows, self._family.vision_ids(self._model.config), most)
+
+    def joined(
+        self, bundles: Iterable[Bundle], side: Side | None = None
+    ) -> Iterator[tuple[list[int], Batch]]:
+        """Row numbers and tensors of batches of neighbouring bundles, on the model's device.
+
+        `side` of the padding of their rows; None: as the options say.
+        """
+        side = side or self._options.padding_side
+        for pack in packed(
+            bundles,
+            size=len,
+            budget=self._options.batch_tokens,
+            key=lambda bundle: self._family.bucket(bundle.rows[0]),
+        ):
+            batch = joined(pack, lambda rows: self._family.join(rows, side, self._pad_id))
+            yield [n for bundle in pack for n in bundle.numbers], self._placed(batch)
+
+    def hidden(self, batch: Batch, cache: Any = None, *, last: bool = False) -> Any:
+        """States of the chosen layer [B, T, D], with gradient where the caller wants one.
+
+        `last` asks for those of the last layer, whichever was chosen.
+        """
         positions = self._family.position_ids(self._core, batch)
-        return self._until_layer(
+        states_BTD = self._until_layer(
             self._core,
-            **batch,
-            position_ids=positions,
+            None if last else self._layer,
+            **as_read(batch | {"position_ids": positions}, self._pad_id),
             past_key_values=cache,
             use_cache=cache is not None,
         )
+        return of_rows(states_BTD, batch)
 
     def read(self, contents: Sequence[Content]) -> KVSession:
         """Reads prompts as one batch and keeps their cache: room for thinking steps.
@@ -238,14 +284,14 @@ class MLLM:
         return int(tokenizer.eos_token_id if pad_id is None else pad_id)
 
     def _step(self, **inputs: Any) -> Any:
-        return self._until_layer(self._decoder, **inputs, use_cache=True)
+        return self._until_layer(self._decoder, self._layer, **inputs, use_cache=True)
 
-    def _until_layer(self, module: Any, **inputs: Any) -> Any:
-        """States of the chosen layer, none of the later layers being run.
+    def _until_layer(self, module: Any, layer: int | None, **inputs: Any) -> Any:
+        """States of a layer, none of the later layers being run; None is the last.
 
         An earlier layer's states are what the layer after it reads.
         """
-        if self._layer is None:
+        if layer is None:
             return module(**inputs).last_hidden_state
         found: list[Any] = []
 
@@ -253,7 +299,7 @@ class MLLM:
             found.append(arguments[0] if arguments else named["hidden_states"])
             raise _LayerReached
 
-        after = self._decoder.layers[self._layer]
+        after = self._decoder.layers[layer]
         handle = after.register_forward_pre_hook(stop, with_kwargs=True)
         try:
             module(**inputs)
@@ -304,11 +350,6 @@ class MLLM:
         for word in self._family.control_words:
             text = text.replace(word, f"{word[0]} {word[1:]}")
         return text
-
-    def joined(self, rows: list[Batch]) -> Batch:
-        """Prepared rows as one padded batch, on the model's device."""
-        side = self._options.padding_side
-        return self._placed(self._family.join(rows, side, self._pad_id))
 
     def _placed(self, batch: Batch) -> Batch:
         """On the model's device; pixels in its precision."""

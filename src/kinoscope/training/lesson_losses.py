@@ -97,7 +97,7 @@ class LessonLosses:
         return total
 
     def match(self, clips: list[Features], texts: list[str], fits: list[bool]) -> Any:
-        """Cross-entropy of yes against no."""
+        """Cross-entropy of yes against no; texts on one clip share its reading."""
         shown = [
             Content(clip=clip, text=MATCHES.format(text=text))
             for clip, text in zip(clips, texts, strict=True)
@@ -106,7 +106,7 @@ class LessonLosses:
         config = self._backbone.checkpoint.model.config.get_text_config()
         softcap = getattr(config, "final_logit_softcapping", None)
         rows = []
-        for order, batch in self._backbone.batches(shown, CHAT):
+        for order, batch in self._backbone.batches(shown, CHAT, share=True):
             states_BD = last_states(self._backbone.hidden(batch), batch["attention_mask"])
             fits_B = torch.tensor([fits[row] for row in order], device=states_BD.device)
             rows.append(

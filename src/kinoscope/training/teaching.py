@@ -30,8 +30,8 @@ def teach(
 ) -> tuple[torch.Tensor, int]:
     """Sum of the next-token cross-entropy over all answers, with gradient, and its token count.
 
-    What is asked is not learned. Never give an answer that the content also shows, nor the positive
-    of a contrast: it would leak.
+    What is asked is not learned; what is asked of one clip shares its reading, see `answered`.
+    Never give an answer that the content also shows, nor the positive of a contrast: it would leak.
     Raises `UsageError` for a backbone that reads an earlier layer: it predicts nothing.
     """
     if "of layer" in backbone.head:

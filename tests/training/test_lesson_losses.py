@@ -1,0 +1,94 @@
+"""Lessons that ask several things of a video: sums and gradients are those of asking one by one."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+import torch
+
+from kinoscope.backbones.mini import Mini, untrained_mini
+from kinoscope.backbones.mllm import MLLM
+from kinoscope.backbones.options import LoadOptions
+from kinoscope.training.lesson_losses import LessonLosses
+from kinoscope.types import Features
+from kinoscope.weights import SIDE_PX
+from tests.tiny import moving_frames
+from tests.tiny_mini import as_if_trained
+
+
+@pytest.fixture(params=["sdpa", "eager"])
+def backbone(request, mini_set_up, one_torch_thread) -> MLLM:
+    options = LoadOptions(batch_tokens=400, padding_side="right")
+    made = untrained_mini(mini_set_up, layers=2, options=options)
+    made.checkpoint.model.set_attn_implementation(request.param)
+    return as_if_trained(made)
+
+
+@dataclass
+class Learned:
+    """A sum and the gradients that it gives."""
+
+    total: float
+    gradients: dict[str, Any]
+
+    def assert_close(self, other: "Learned") -> None:
+        assert self.total == pytest.approx(other.total, rel=1e-6)
+        assert self.gradients.keys() == other.gradients.keys()
+        for name, wanted in other.gradients.items():
+            scale = float(wanted.abs().max()) or 1.0
+            torch.testing.assert_close(
+                self.gradients[name] / scale, wanted / scale, rtol=1e-4, atol=2e-5
+            )
+
+
+def learned(backbone: MLLM, loss: Callable[[], Any]) -> Learned:
+    network = backbone.checkpoint.model
+    network.zero_grad()
+    total = loss()
+    total.backward()
+    gradients = {n: v.grad for n, v in network.named_parameters() if v.grad is not None}
+    assert any("connector.enter" in name for name in gradients)
+    return Learned(float(total.detach()), gradients)
+
+
+def clips(backbone: MLLM) -> list[Features]:
+    """Four of several lengths, the first three asked 3, 1 and 2 times, among each other."""
+    made = [backbone.vision(moving_frames(n, SIDE_PX, SIDE_PX, n)) for n in (6, 2, 4, 1)]
+    return [made[n] for n in (0, 1, 0, 2, 0, 2, 3)]
+
+
+TEXTS = ["what?", "how many foxes are there?", "a fox", "a fox", "is it red?", "a door opens", ""]
+ANSWERS = ["a fox runs", "three", "yes", "no", "a fox runs to the left, then stops", "no", "snow"]
+FITS = [True, False, False, True, True, False, True]
+
+
+@pytest.fixture
+def losses(backbone) -> LessonLosses:
+    return LessonLosses(backbone, lambda: 0.1, match_temperature=2.0)
+
+
+def test_answers_on_one_clip_are_learned_as_if_read_alone(backbone, losses, monkeypatch) -> None:
+    shown = clips(backbone)
+    found = learned(backbone, lambda: losses.answer(shown, TEXTS, ANSWERS))
+
+    def alone() -> Any:
+        rows = zip(shown, TEXTS, ANSWERS, strict=True)
+        return sum(losses.answer([clip], [text], [answer]) for clip, text, answer in rows)
+
+    found.assert_close(learned(backbone, alone))
+    monkeypatch.setattr(Mini, "branches", False)
+    found.assert_close(learned(backbone, lambda: losses.answer(shown, TEXTS, ANSWERS)))
+
+
+def test_texts_on_one_clip_are_matched_as_if_read_alone(backbone, losses, monkeypatch) -> None:
+    shown = clips(backbone)
+    found = learned(backbone, lambda: losses.match(shown, TEXTS, FITS))
+
+    def alone() -> Any:
+        rows = zip(shown, TEXTS, FITS, strict=True)
+        return sum(losses.match([clip], [text], [fits]) for clip, text, fits in rows)
+
+    found.assert_close(learned(backbone, alone))
+    monkeypatch.setattr(Mini, "branches", False)
+    found.assert_close(learned(backbone, lambda: losses.match(shown, TEXTS, FITS)))
