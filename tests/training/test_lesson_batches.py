@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from kinoscope.backbones.loading import load_backbone
-from kinoscope.training.lesson_batches import Drawn, captioned, matches, moments, pairs
+from kinoscope.training.lesson_batches import Drawn, captioned, matches, moments, pairs, questions
 from kinoscope.training.lesson_losses import LessonLosses
 from kinoscope.training.teaching import embed
 from kinoscope.types import Content, Features, Span
@@ -181,7 +181,8 @@ def test_a_moment_is_told_apart_from_windows_of_its_own_length_too(epoch) -> Non
 
 def test_texts_that_do_not_fit_are_wrong_in_one_fact_or_those_of_another_video() -> None:
     shown = [CHIRAL[n % 3] for n in range(600)]
-    texts, fits = matches(drawn(shown))
+    clips, texts, fits = matches(drawn(shown))
+    assert len(clips) == len(texts) == 600
     assert sum(fits) == pytest.approx(300, abs=60)
     near = other = 0
     for number, (one, text, fit) in enumerate(zip(shown, texts, fits, strict=True)):
@@ -193,5 +194,65 @@ def test_texts_that_do_not_fit_are_wrong_in_one_fact_or_those_of_another_video()
             other += text == shown[(number + 1) % 600].mismatches[0].true
     assert near + other == 600 - sum(fits)
     assert near == pytest.approx(150, abs=50) and other == pytest.approx(150, abs=50)
-    alone, fits = matches(drawn([CHIRAL[0]] * 20))
+    _, alone, fits = matches(drawn([CHIRAL[0]] * 20))
     assert {text for text, fit in zip(alone, fits, strict=True) if not fit} == {"a fox rests"}
+
+
+def many(name: str, count: int) -> Example:
+    """So many questions, each its own answer, and so many pairs of texts."""
+    return Example(
+        questions=tuple(
+            SimpleNamespace(question=f"{name} {n}?", answer=f"{name} {n}", options=())
+            for n in range(count)
+        ),
+        mismatches=tuple(wrong(f"{name} not {n}", f"{name} {n}") for n in range(count)),
+    )
+
+
+@pytest.mark.parametrize("epoch", range(5))
+def test_several_are_asked_of_each_clip_none_twice(epoch) -> None:
+    examples = [many("a", 5), many("b", 2), many("c", 3)]
+    found = drawn(examples, epoch)
+    clips, asked, answers = questions(found, 3)
+    shown = [found.clips[n] for n in (0, 0, 0, 1, 1, 2, 2, 2)]
+    assert all(clip is wanted for clip, wanted in zip(clips, shown, strict=True))
+    assert len(set(asked)) == len(asked) and [text[:-1] for text in asked] == answers
+    assert [text[0] for text in asked] == list("aaabbccc")
+    found = drawn(examples, epoch)
+    clips, texts, fits = matches(found, 3)
+    shown = [found.clips[n] for n in (0, 0, 0, 1, 1, 2, 2, 2)]
+    assert all(clip is wanted for clip, wanted in zip(clips, shown, strict=True))
+    for number, (text, fit) in enumerate(zip(texts, fits, strict=True)):
+        name = "aaabbccc"[number]
+        assert fit == (text[0] == name and "not" not in text)
+    numbers = [text[-1] for text in texts[:3] if text[0] == "a"]
+    assert len(set(numbers)) == len(numbers)
+
+
+def test_the_first_that_is_asked_is_the_one_that_would_be_asked_alone() -> None:
+    examples = [many("a", 5), many("b", 5)]
+    for epoch in range(5):
+        (first, _, second, _) = questions(drawn(examples, epoch), 2)[2]
+        assert [first, second] == questions(drawn(examples, epoch))[2]
+
+
+def test_half_of_many_texts_fit_and_half_of_the_others_are_another_videos() -> None:
+    examples = [many(name, 4) for name in "abcdef" * 50]
+    _, texts, fits = matches(drawn(examples), 4)
+    assert len(fits) == 1200
+    assert sum(fits) == pytest.approx(600, abs=70)
+    assert sum("not" in text for text in texts) == pytest.approx(300, abs=60)
+
+
+def test_no_text_both_fits_a_video_and_does_not() -> None:
+    pairs = (wrong("it stops", "it runs"), wrong("it flies", "it rests"))
+    other = Example(mismatches=(wrong("it sinks", "it rests"), wrong("it flies", "it runs")))
+    broken = Example(mismatches=(*pairs, wrong("it rests", "it sits")))
+    for epoch in range(30):
+        for first in (Example(mismatches=pairs), broken):
+            clips, texts, fits = matches(drawn([first, other], epoch), 3)
+            said = {
+                (id(clip), text): fit for clip, text, fit in zip(clips, texts, fits, strict=True)
+            }
+            for clip, text, fit in zip(clips, texts, fits, strict=True):
+                assert said[id(clip), text] == fit

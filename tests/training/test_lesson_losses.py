@@ -2,8 +2,10 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -11,10 +13,13 @@ from kinoscope.backbones.mini import Mini, untrained_mini
 from kinoscope.backbones.mllm import MLLM
 from kinoscope.backbones.options import LoadOptions
 from kinoscope.training.lesson_losses import LessonLosses
+from kinoscope.training.lessons import LessonConfig, Lessons
+from kinoscope.training.sampler import Draw
 from kinoscope.types import Features
 from kinoscope.weights import SIDE_PX
 from tests.tiny import moving_frames
 from tests.tiny_mini import as_if_trained
+from tests.training.lesson_films import NAMES, Example, Films, wrong
 
 
 @pytest.fixture(params=["sdpa", "eager"])
@@ -92,3 +97,41 @@ def test_texts_on_one_clip_are_matched_as_if_read_alone(backbone, losses, monkey
     found.assert_close(learned(backbone, alone))
     monkeypatch.setattr(Mini, "branches", False)
     found.assert_close(learned(backbone, lambda: losses.match(shown, TEXTS, FITS)))
+
+
+def asked_often(name: str) -> Example:
+    """Three questions, and three texts that are wrong in one fact."""
+    colours = ("red", "blue", "green")
+    return Example(
+        questions=tuple(
+            SimpleNamespace(question=f"is {name} {one}?", answer=one, options=colours)
+            for one in colours
+        ),
+        mismatches=tuple(wrong(f"{name} is not {one}", f"{name} is {one}") for one in colours),
+    )
+
+
+@pytest.mark.parametrize("lesson", ["questions", "matching"])
+@pytest.mark.parametrize("asked", [1, 2, 5])
+def test_each_video_is_asked_as_often_as_wanted_and_read_once(
+    backbone, lesson, asked, monkeypatch
+) -> None:
+    films = Films(backbone, [asked_often(name) for name in NAMES[:4]], (SIDE_PX, SIDE_PX))
+    lessons = Lessons(backbone, films, LessonConfig(shares={lesson: 1.0}, asked=asked))
+    batch = lessons.batch(Draw(lesson, 0, (2, 0, 3)))
+    shown, texts, wanted = batch.inputs
+    each = min(asked, 3)
+    assert [id(clip) for clip in shown] == [
+        id(films.features(number)) for number in (2, 0, 3) for _ in range(each)
+    ]
+    assert len(texts) == len(wanted) == 3 * each
+    tokenizer = backbone.checkpoint.family.processor.tokenizer
+    said = [len(tokenizer(str(answer))["input_ids"]) + 1 for answer in wanted]
+    (count,) = batch.counts.values()
+    assert count == (sum(said) if lesson == "questions" else 3 * each)
+    frames = []
+    connector = backbone.checkpoint.model.model.connector
+    handle = connector.register_forward_hook(lambda _m, given, _out: frames.extend(given[2]))
+    lessons.losses(batch, 1)
+    handle.remove()
+    assert np.sum(frames) == 3 * 6, "each of three clips of six frames once"

@@ -169,6 +169,7 @@ def test_only_examples_with_something_to_teach_take_part(backbone) -> None:
         ({"partners": 1.5}, r"partners 1\.5"),
         ({"told": 0.0}, r"told 0\.0"),
         ({"window_s": 0.0}, r"window_s 0\.0"),
+        ({"asked": 0}, "asked 0 is out of range: see LessonConfig"),
         ({"match_temperature": 0.0}, r"match_temperature 0\.0"),
         ({"stride_s": float("nan")}, "stride_s nan"),
         ({"weights": {"answer": 1.0}}, "lesson 'captions' has no loss: weigh contrast or caption"),

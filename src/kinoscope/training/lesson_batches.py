@@ -117,33 +117,51 @@ def judged(drawn: Drawn, temperature: float) -> tuple[list[str], Float32, Float3
     return texts, videos_BD, texts_BD
 
 
-def questions(drawn: Drawn) -> tuple[list[str], list[str]]:
-    """What is asked of each clip, half of the time with options, and the answers."""
-    asked, answers = [], []
-    for example, rng in zip(drawn.examples, drawn.dice, strict=True):
-        question = example.questions[int(rng.integers(len(example.questions)))]
-        asked.append(prompt_of(question, choose=bool(rng.integers(2))))
-        answers.append(question.answer)
-    return asked, answers
+def questions(drawn: Drawn, count: int = 1) -> tuple[list[Features], list[str], list[str]]:
+    """Clips, what is asked of each, half of the time with options, and the answers.
+
+    `count` questions a clip, one behind the other; all it has where those are fewer.
+    """
+    clips, asked, answers = [], [], []
+    for example, clip, rng in zip(drawn.examples, drawn.clips, drawn.dice, strict=True):
+        for question in _some(example.questions, count, rng):
+            clips.append(clip)
+            asked.append(prompt_of(question, choose=bool(rng.integers(2))))
+            answers.append(question.answer)
+    return clips, asked, answers
 
 
-def matches(drawn: Drawn) -> tuple[list[str], list[bool]]:
-    """A text for each clip, and whether it fits: half do.
+def matches(drawn: Drawn, count: int = 1) -> tuple[list[Features], list[str], list[bool]]:
+    """Clips, a text for each, and whether it fits: half do.
 
     Of those that do not, half are wrong in one fact, half are another video's: what is wrong
-    everywhere is learned first. A lone video has the first kind only.
+    everywhere is learned first. A lone video has the first kind only. What any pair calls true of
+    a video is never given as one that does not fit it. `count` texts a clip, one behind the other;
+    as many as it has `mismatches` where those are fewer.
     """
-    pairs = [
-        example.mismatches[int(rng.integers(len(example.mismatches)))]
+    chosen = [
+        _some(example.mismatches, count, rng)
         for example, rng in zip(drawn.examples, drawn.dice, strict=True)
     ]
-    texts, fits = [], []
-    for number, (pair, rng) in enumerate(zip(pairs, drawn.dice, strict=True)):
-        fit, near = bool(rng.integers(2)), bool(rng.integers(2))
-        other = pairs[(number + 1) % len(pairs)].true
-        texts.append(pair.true if fit else pair.wrong if near or other == pair.true else other)
-        fits.append(fit)
-    return texts, fits
+    clips, texts, fits = [], [], []
+    for number, (example, rng) in enumerate(zip(drawn.examples, drawn.dice, strict=True)):
+        true = {pair.true for pair in example.mismatches}
+        others = chosen[(number + 1) % len(chosen)]
+        for place, pair in enumerate(chosen[number]):
+            fit, near = bool(rng.integers(2)), bool(rng.integers(2))
+            other = others[place % len(others)].true
+            wrong = pair.wrong if near or other in true else other
+            fit |= wrong in true
+            clips.append(drawn.clips[number])
+            texts.append(pair.true if fit else wrong)
+            fits.append(fit)
+    return clips, texts, fits
+
+
+def _some(items: Sequence[Any], count: int, rng: Any) -> list[Any]:
+    """`count` different items in the order of chance; all where they are fewer."""
+    left = list(items)
+    return [left.pop(int(rng.integers(len(left)))) for _ in range(min(count, len(left)))]
 
 
 def moments(

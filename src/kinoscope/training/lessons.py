@@ -92,6 +92,8 @@ class LessonConfig:
         partners: probability that a video with `backward` texts brings its reversal along, a pair
             of its own: the two are each other's hard negatives.
         hard: whether a text of `mismatches` is a hard negative of its video.
+        asked: questions, or texts to match, of each video of a draw; a family that can reads the
+            video once for them.
         match_temperature: of the logits of yes and no.
         teacher_temperature: of the similarities that `distil` learns, and of the chance by which it
             draws a sentence.
@@ -107,6 +109,7 @@ class LessonConfig:
     temperature: float = 0.05
     partners: float = 1.0
     hard: bool = True
+    asked: int = 1
     match_temperature: float = 1.0
     teacher_temperature: float = 0.1
     told: float = 1.0
@@ -132,6 +135,7 @@ class LessonConfig:
         good = {
             "shares": bool(self.shares),
             "temperature": 0 < self.temperature < math.inf,
+            "asked": self.asked >= 1,
             "match_temperature": 0 < self.match_temperature < math.inf,
             "teacher_temperature": 0 < self.teacher_temperature < math.inf,
             "partners": 0 <= self.partners <= 1,
@@ -313,12 +317,12 @@ class Lessons:
         )
 
     def _questions(self, drawn: Drawn) -> Batch:
-        asked, answers = questions(drawn)
-        return self._counted((drawn.clips, asked, answers), {"answer": self._count(answers)})
+        clips, asked, answers = questions(drawn, self._config.asked)
+        return self._counted((clips, asked, answers), {"answer": self._count(answers)})
 
     def _matching(self, drawn: Drawn) -> Batch:
-        texts, fits = matches(drawn)
-        return self._counted((drawn.clips, texts, fits), {"match": len(fits)})
+        clips, texts, fits = matches(drawn, self._config.asked)
+        return self._counted((clips, texts, fits), {"match": len(fits)})
 
     def _moments(self, drawn: Drawn) -> Batch:
         config = self._config
