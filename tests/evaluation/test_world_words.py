@@ -47,7 +47,7 @@ def backbone(tmp_path_factory):
 @pytest.fixture(scope="module")
 def videos(backbone):
     clips = [backbone.vision(moving_frames(4, 260, 260, n)) for n in range(len(SOURCE))]
-    return WorldVideos(SOURCE, clips.__getitem__)
+    return WorldVideos(SOURCE, lambda n: clips[n].take(range(4)))  # another object each time
 
 
 def question(kind="color", answer="red", options=("blue", "red"), video=0):
@@ -146,6 +146,19 @@ def test_margins_are_those_of_all_logits_one_by_one(backbone, videos, monkeypatc
             with torch.inference_mode():
                 logits_V = checkpoint.model(**backbone.prepare(content, CHAT)).logits[0, -1]
             assert margins_N[place] == pytest.approx(float(logits_V[yes] - logits_V[no]), abs=1e-3)
+
+
+def test_the_clip_of_options_and_of_both_texts_is_read_once(backbone, videos):
+    seen = []
+    connector = backbone.checkpoint.model.model.connector
+    handle = connector.register_forward_hook(lambda _m, given, _out: seen.extend(given[2]))
+    asked = asked_of(videos)[:6]
+    option_scores(backbone, videos, asked)
+    assert len(seen) == len(asked) < sum(len(one.question.options) for one in asked)
+    seen.clear()
+    match_margins(backbone, videos, pairs_of(videos)[:5])
+    handle.remove()
+    assert len(seen) == 5
 
 
 def test_a_model_with_words_has_figures_for_both_tasks(backbone, videos):

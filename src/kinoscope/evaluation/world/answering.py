@@ -39,7 +39,7 @@ def option_scores(backbone: MLLM, videos: WorldVideos, asked: Sequence[Asked]) -
             [
                 log_likelihoods(
                     backbone,
-                    [Content(clip=videos.clip(video), text=text) for video, text, _ in group],
+                    _shown(videos, [(video, text) for video, text, _ in group]),
                     [option for *_, option in group],
                 )
                 for group in _groups(rows)
@@ -61,22 +61,25 @@ def match_margins(
 
 
 def _margins(backbone: MLLM, videos: WorldVideos, pairs: Sequence[Pair]) -> Float64:
-    contents = [
-        Content(clip=videos.clip(pair.video), text=MATCHES.format(text=text))
-        for pair in pairs
-        for text in (pair.true, pair.wrong)
-    ]
+    texts = [(pair.video, text) for pair in pairs for text in (pair.true, pair.wrong)]
+    contents = _shown(videos, [(video, MATCHES.format(text=text)) for video, text in texts])
     tokenizer = backbone.checkpoint.family.processor.tokenizer
     ids = [tokenizer(word, add_special_tokens=False)["input_ids"][0] for word in ANSWERS]
     margins_N = np.full(len(contents), np.nan)
     with torch.inference_mode():
         yes_D, no_D = backbone.head_rows(torch.tensor(ids)).float()
-        for rows, batch in backbone.batches(contents, CHAT):
+        for rows, batch in backbone.batches(contents, CHAT, share=True):
             states_BD = last_states(backbone.hidden(batch), batch["attention_mask"])
             with _full_precision(backbone):
                 margins_N[rows] = (states_BD.float() @ (yes_D - no_D)).cpu().numpy()
     assert np.isfinite(margins_N).all(), "a text without a margin"
     return margins_N.reshape(-1, 2)
+
+
+def _shown(videos: WorldVideos, asked: Sequence[tuple[int, str]]) -> list[Content]:
+    """Videos with what is asked of them; each clip is one object, so that it is read once."""
+    clips = {video: videos.clip(video) for video in dict.fromkeys(video for video, _ in asked)}
+    return [Content(clip=clips[video], text=text) for video, text in asked]
 
 
 def _full_precision(backbone: MLLM) -> AbstractContextManager[None]:
