@@ -7,7 +7,7 @@ position goes on from the beginning. So its state is that of the prompt read alo
 Callers see rows as ever: tokens [N, T] with their mask and labels, and states [N, T, D].
 """
 
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,7 +29,7 @@ _COMMON, _PADDING = 0, -1
 class Bundle:
     """Prepared prompts [1, T] that are read as one row; the first `common` tokens are all theirs.
 
-    `numbers` says which they are.
+    `numbers` says which they are. Only the first has pixels, which are those of all.
     """
 
     numbers: list[int]
@@ -73,16 +73,17 @@ def bundled(
     yield _bundle(numbers[first:], rows[first:])
 
 
+def longest_first(bundles: Iterable[Bundle]) -> list[Bundle]:
+    """So that neighbours need little padding, see `by_length`."""
+    return sorted(bundles, key=lambda bundle: -len(bundle))
+
+
 def joined(bundles: Sequence[Bundle], join: Callable[[list[Batch]], Batch]) -> Batch:
     """One padded batch of the rows of all bundles, with the pixels of each bundle once.
 
     `join` makes a batch of rows, see `Family`. Where no bundle has several rows, that is all.
     """
-    rows = [
-        row if place == 0 else {key: row[key] for key in row if _of_tokens(key)}
-        for bundle in bundles
-        for place, row in enumerate(bundle.rows)
-    ]
+    rows = [row for bundle in bundles for row in bundle.rows]
     batch = join(rows)
     if len(rows) == len(bundles):
         return batch
@@ -138,7 +139,8 @@ def of_rows(states_BTD: Any, batch: Batch) -> Any:
 
 def _bundle(numbers: Sequence[int], rows: Sequence[Batch]) -> Bundle:
     """With all that these rows have in common, which may be more than among others."""
-    return Bundle(numbers=list(numbers), rows=list(rows), common=_common(rows))
+    tokens = [{key: row[key] for key in row if _of_tokens(key)} for row in rows[1:]]
+    return Bundle(numbers=list(numbers), rows=[rows[0], *tokens], common=_common(rows))
 
 
 def _common(rows: Sequence[Batch]) -> int:

@@ -5,10 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from kinoscope.backbones.branches import same_clip, same_prompt
+from kinoscope.backbones.branches import longest_first, same_clip, same_prompt
 from kinoscope.backbones.family import TOKEN_PADDING, Batch
 from kinoscope.backbones.mllm import MLLM
-from kinoscope.batching import by_length
 from kinoscope.errors import UsageError
 from kinoscope.libraries import torch
 from kinoscope.prompts import CHAT
@@ -83,8 +82,7 @@ def answered(
         for group in backbone.groups([key(content) for content in contents])
         for bundle in backbone.bundles(group, [rows[number] for number in group])
     ]
-    order = by_length([len(bundle) for bundle in bundles])
-    for numbers, batch in backbone.joined(bundles[place] for place in order):
+    for numbers, batch in backbone.joined(longest_first(bundles)):
         labels_BT = batch.pop("labels")
         yield numbers, batch, labels_BT
 

@@ -15,6 +15,7 @@ from kinoscope.backbones.branches import (
     as_read,
     bundled,
     joined,
+    longest_first,
     of_rows,
     same_clip,
 )
@@ -168,13 +169,16 @@ class MLLM:
         With `share`, what prompts on one clip have in common is read once, where the family can:
         such a batch is for `hidden` alone.
         """
+        share = share and self._family.branches
         groups = self.groups([same_clip(each) if share else n for n, each in enumerate(contents)])
         order = by_length([sum(_rough_length(contents[n]) for n in group) for group in groups])
-        bundles = (
+        bundles: Iterable[Bundle] = (
             bundle
             for group in (groups[place] for place in order)
             for bundle in self.bundles(group, [self.prepare(contents[n], template) for n in group])
         )
+        if share:  # their lengths are far from those guessed, and pixels are kept once
+            bundles = longest_first(bundles)
         yield from self.joined(bundles, "left" if template is CHAT else None)
 
     def groups(self, keys: Sequence[Hashable]) -> list[list[int]]:
