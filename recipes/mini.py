@@ -91,7 +91,7 @@ def untrained() -> MLLM:
     return untrained_mini(
         mini_files(),
         layers=LAYERS,
-        options=LoadOptions(batch_tokens=3000, padding_side="right", attention="eager"),
+        options=LoadOptions(batch_tokens=1000, padding_side="right", attention="eager"),
     )
 
 

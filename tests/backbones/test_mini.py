@@ -49,6 +49,15 @@ def mixture(backbone):
     ]
 
 
+@pytest.mark.parametrize("attention", ["eager", "sdpa"])
+def test_the_attention_that_is_asked_for_is_used_and_gives_the_same_vectors(make, attention):
+    backbone, usual = make(attention=attention), make()
+    assert backbone.checkpoint.model.config._attn_implementation == attention
+    contents = mixture(backbone)
+    for one, other in zip(vectors(backbone, contents), vectors(usual, contents), strict=True):
+        assert cosine(one, other) >= 0.99999
+
+
 @pytest.mark.parametrize("side", ["left", "right"])
 def test_vectors_depend_neither_on_batch_nor_on_padding(make, side):
     backbone, alone = make(padding_side=side), make()

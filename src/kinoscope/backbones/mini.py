@@ -206,6 +206,8 @@ def untrained_mini(
     ).missing_keys
     assert all("connector" in name or name == "lm_head.weight" for name in missing), missing
     network.tie_weights()
+    if options is not None and options.attention != "auto":
+        network.set_attn_implementation(options.attention)
     checkpoint = Checkpoint(
         model=network.eval(),
         family=Mini(tokenizer, files, threads),
