@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 
 from kinoscope import libraries
 from kinoscope.backbones import mini
@@ -129,6 +130,29 @@ def test_steps_are_what_one_pass_gives_and_gradients_reach_the_connector(make):
         assert cosine(states[-1][row].detach().numpy(), wanted) >= 0.99999
     states[-1].sum().backward()
     assert backbone.checkpoint.model.model.connector.leave.weight.grad.abs().sum() > 0
+
+
+@pytest.mark.parametrize("counts", [[1], [2], [2, 1], [2, 2, 2, 2], [3, 2], [5]])
+def test_gradients_of_short_clips_in_bfloat16_are_those_of_float32(counts):
+    libraries.transformers()
+    from kinoscope.backbones.mini_model import Connector, MiniConfig
+
+    torch.manual_seed(0)
+    connector = Connector(MiniConfig(hidden_size=32))
+    connector.reset()
+    torch.nn.init.normal_(connector.leave.weight, std=0.1)
+    grids = torch.randn(sum(counts), 9, 9, 144)
+    times = torch.cat([torch.arange(count) / 2 for count in counts])
+    found = {}
+    for half in (False, True):
+        connector.zero_grad()
+        with torch.autocast("cpu", torch.bfloat16, enabled=half):
+            tokens = connector(grids, times, torch.tensor(counts))
+        (tokens.float() * torch.linspace(-1, 1, tokens.numel()).view_as(tokens)).sum().backward()
+        found[half] = [part.weight.grad.flatten() for part in connector.convolutions]
+    for exact, rounded in zip(found[False], found[True], strict=True):
+        assert float(torch.nn.functional.cosine_similarity(exact, rounded, dim=0)) > 0.99
+        assert float(rounded.norm() / exact.norm()) == pytest.approx(1, abs=0.05)
 
 
 def test_answers_in_a_batch_are_those_alone(make):

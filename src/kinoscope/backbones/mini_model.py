@@ -13,6 +13,10 @@ from transformers import LlamaConfig, LlamaForCausalLM, LlamaModel
 
 MODEL_TYPE = "kinoscope_mini"
 
+_LEAST_FRAMES = 3
+"""To which shorter clips are padded: PyTorch 2.13's convolution in bfloat16 over a depth of 2 gives
+its weights a gradient of uninitialised memory, on processors without AMX."""
+
 
 class MiniConfig(LlamaConfig):  # type: ignore[misc]  # Transformers is not followed by mypy
     """SmolLM2's, and what its tokens of pixels are made of.
@@ -71,7 +75,7 @@ class Connector(nn.Module):  # type: ignore[misc]
         """
         parts = grids_FHWC.split(counts_B.tolist())
         times = times_F.split(counts_B.tolist())
-        longest = int(counts_B.max())
+        longest = max(int(counts_B.max()), _LEAST_FRAMES)
         cells_BFHWC = torch.stack([_longer(part, longest) for part in parts])
         real_BF = torch.arange(longest, device=counts_B.device) < counts_B[:, None]
         times_BF2 = torch.stack([_longer(_clock(part), longest) for part in times])
