@@ -5,6 +5,9 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
+SPARE_TOKENS = 64
+"""So much padding costs less than another pass through a model, which reads all weights again."""
+
 
 def by_length(lengths: Sequence[float]) -> list[int]:
     """Row numbers, longest first, so that neighbours need little padding: [3, 9, 5] -> [1, 2, 0].
@@ -23,6 +26,9 @@ def packed(
 ) -> Iterator[list[T]]:
     """Neighbouring items in packs of at most `budget` padded tokens; a larger item goes alone.
 
+    Padding is at most `SPARE_TOKENS` or a quarter of a pack, whichever is more: a film and its
+    many windows would else all be as long as the film.
+
     Args:
         items: taken one by one, so that at most one pack and one item exist at a time.
         size: tokens of an item; a pack costs its longest item times its count.
@@ -32,13 +38,15 @@ def packed(
     Sizes 5, 4, 4, 9 with a budget of 12 -> [5, 4], [4], [9].
     """
     pack: list[T] = []
-    longest = 0
+    longest = real = 0
     for item in items:
-        longest = max(longest, size(item))
-        full = bool(pack) and longest * (len(pack) + 1) > budget
-        if full or (pack and key(item) != key(pack[0])):
+        tokens = size(item)
+        padded = max(longest, tokens) * (len(pack) + 1)
+        loose = padded - (real + tokens) > max(SPARE_TOKENS, padded // 4)
+        if pack and (padded > budget or loose or key(item) != key(pack[0])):
             yield pack
-            pack, longest = [], size(item)
+            pack, longest, real = [], 0, 0
         pack.append(item)
+        longest, real = max(longest, tokens), real + tokens
     if pack:
         yield pack

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from kinoscope import batching
 from kinoscope.backbones.branches import BRANCHES, PLACES, as_read, bundled
 from kinoscope.backbones.likelihood import log_likelihoods
 from kinoscope.backbones.mini import Mini, untrained_mini
@@ -32,6 +33,12 @@ def make(mini_set_up):
 @pytest.fixture(params=["left", "right"])
 def side(request) -> str:
     return request.param
+
+
+@pytest.fixture
+def in_one_batch(monkeypatch) -> None:
+    """However much of it is padding."""
+    monkeypatch.setattr(batching, "SPARE_TOKENS", 10_000)
 
 
 def clip(backbone: MLLM, count: int, seed: int = 0) -> Features:
@@ -94,6 +101,7 @@ def test_states_are_those_of_prompts_read_alone(make, attention, tokens, side) -
             torch.testing.assert_close(found_D, wanted_D, rtol=1e-5, atol=2e-5)
 
 
+@pytest.mark.usefixtures("in_one_batch")
 @pytest.mark.parametrize("attention", ["sdpa", "eager"])
 def test_all_states_are_those_of_prompts_read_alone(make, attention, side) -> None:
     """Not only the last: of each row's own tokens, and no number is lost in padding."""
@@ -133,6 +141,7 @@ def test_gradients_are_those_of_prompts_read_alone(make, attention, side) -> Non
         torch.testing.assert_close(shared[name] / scale, wanted / scale, rtol=1e-4, atol=2e-5)
 
 
+@pytest.mark.usefixtures("in_one_batch")
 def test_a_clip_is_read_once(make, monkeypatch) -> None:
     backbone = make()
     contents = mixture(backbone)
@@ -147,6 +156,7 @@ def test_a_clip_is_read_once(make, monkeypatch) -> None:
     assert shared["input_ids"].shape[1] < 2 * apart["input_ids"].shape[1]
 
 
+@pytest.mark.usefixtures("in_one_batch")
 def test_where_no_clip_is_shared_rows_are_padded_as_ever(make, side) -> None:
     backbone = make(padding_side=side)
     contents = [each for n, each in enumerate(mixture(backbone)) if n in (0, 1, 2, 4)]
@@ -201,6 +211,7 @@ def test_long_bundles_are_split_and_longer_prompts_go_alone() -> None:
     assert of(alike, most=6) == [([0, 1], 3, 5), ([2, 3], 3, 5)], "all that is common to both"
 
 
+@pytest.mark.usefixtures("in_one_batch")
 def test_a_token_sees_the_beginning_and_its_own_branch(make, side) -> None:
     backbone = make(padding_side=side)
     one = clip(backbone, 2)
