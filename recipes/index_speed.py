@@ -6,6 +6,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -21,6 +22,21 @@ from recipes.concepts_samples import CLIPS_FOLDER
 RUNS = 3
 TWO_HOURS_S = 7200
 SAMPLE_EVERY_S = 0.05
+
+
+@dataclass(frozen=True, kw_only=True)
+class Command:
+    """A command that has ended.
+
+    Attributes:
+        wall_s: from its start to its end.
+        peak_rss_mb: most memory of all its processes together, shared pages counted in each.
+        printed: on stdout.
+    """
+
+    wall_s: float
+    peak_rss_mb: float
+    printed: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,25 +95,31 @@ def main() -> None:
         print(f"{name:>26} {metric.value:.3f}")
 
 
-def index_once(video: Path, policy: str) -> Run:
+def index_once(video: Path, policy: str, model: str = "concepts") -> Run:
     """Runs the command line on a fresh index; `SetupError` unless it indexes the video."""
     with tempfile.TemporaryDirectory(prefix="kinoscope-") as folder:
         command = [sys.executable, "-m", "kinoscope", "index", str(video), "--json"]
-        command += ["--index", str(Path(folder) / "index"), "--policy", policy]
-        start_s = time.perf_counter()
-        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-            peak_bytes = 0
-            while process.poll() is None:
-                peak_bytes = max(peak_bytes, tree_rss_bytes(process.pid))
-                time.sleep(SAMPLE_EVERY_S)
-            wall_s = time.perf_counter() - start_s
-            assert process.stdout is not None
-            printed = process.stdout.read()
+        command += ["--index", str(Path(folder) / "index"), "--policy", policy, "--model", model]
+        done = watched(command)
+    run = Run(wall_s=done.wall_s, peak_rss_mb=done.peak_rss_mb, report=json.loads(done.printed))
+    print(f"{video.name} {policy} {Path(model).name}: {summary(run)}")
+    return run
+
+
+def watched(command: Sequence[str]) -> Command:
+    """Runs a command to its end; `SetupError` if that is an error."""
+    start_s = time.perf_counter()
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        peak_bytes = 0
+        while process.poll() is None:
+            peak_bytes = max(peak_bytes, tree_rss_bytes(process.pid))
+            time.sleep(SAMPLE_EVERY_S)
+        wall_s = time.perf_counter() - start_s
+        assert process.stdout is not None
+        printed = process.stdout.read()
     if process.returncode:
         raise SetupError(f"{' '.join(command)} ended with exit code {process.returncode}")
-    run = Run(wall_s=wall_s, peak_rss_mb=peak_bytes / 1e6, report=json.loads(printed))
-    print(f"{video.name} {policy}: {summary(run)}")
-    return run
+    return Command(wall_s=wall_s, peak_rss_mb=peak_bytes / 1e6, printed=printed)
 
 
 def tree_rss_bytes(pid: int) -> int:

@@ -227,6 +227,7 @@ PAGES = {
         questions=once_measured("world_mini", training_tables.questions_table),
         mismatches=once_measured("world_mini", training_tables.mismatches_table),
         samples=once_measured("samples_mini", training_tables.samples_table),
+        speed=once_measured("mini_speed", training_tables.mini_speed_table),
     ),
     "docs/results.md": with_blocks(
         ablation=once_measured("ablation_gcm", training_tables.ablation_table)

@@ -19,7 +19,15 @@ from kinoscope.training.sources import GeneratedSource
 from kinoscope.training.sources.feature_cache import Library
 from kinoscope.training.sources.joined import JoinedLibrary
 from kinoscope.training.timing import STAGES
-from recipes import ablation_gcm, mini_training, samples_mini, training_tables, world_mini
+from recipes import (
+    ablation_gcm,
+    mini_speed,
+    mini_training,
+    samples_mini,
+    training_tables,
+    world_mini,
+)
+from recipes.index_speed import Command, Run
 from tests.evaluation.oracles import FPS, PLAIN, Constant, Oracle
 
 WORLD = World(count=12, chosen_on=6, guessed_from=20, config=PLAIN)
@@ -201,6 +209,53 @@ def test_the_ablation_stands_beside_the_published_one(monkeypatch, tmp_path):
     assert ours == list(range(len(names)))
     assert found["generation"][3:] == ["61.3 %", "25.1 %", "28.7 %"]
     assert "20 steps of 4, then 30 steps of the tasks, on 90 videos" in table
+
+
+def speed_of(wall_s, *, tower, query_ms):
+    """Index runs of 600 s of video, of whose processor time the model takes half."""
+    costs = {"scan": 0.0, "identify": 0.0, "decode": 9.6, "vision": 10.0, "write": 0.4}
+    report = {"video_s": 600.0, "stages": {name: {"cpu_s": cost} for name, cost in costs.items()}}
+    start = Command(wall_s=4.5, peak_rss_mb=700.4, printed="")
+    asked = len(mini_speed.SENTENCES) * mini_speed.ROUNDS
+    return mini_speed.Speed(
+        runs=[Run(wall_s=s, peak_rss_mb=1234.5, report=report) for s in (wall_s, wall_s, 600.0)],
+        tower=tower,
+        query_ms=[query_ms] * (asked - 1) + [900.0],
+        starts=[start] * 2,
+    )
+
+
+def test_how_fast_mini_is_stands_beside_concepts_and_the_targets(monkeypatch, tmp_path):
+    monkeypatch.setattr(training_tables, "RESULTS", tmp_path)
+    embedder = SimpleNamespace(spec=SimpleNamespace(model="mini", weights="0", sampling="2fps"))
+    concepts = speed_of(20.0, tower=None, query_ms=8.0)
+    found = {}
+    for wall_s, query_ms in ((100.0, 100.0), (61.0, 99.96), (60.0, 100.1)):
+        models = {
+            "mini": speed_of(wall_s, tower=0.75, query_ms=query_ms),
+            "concepts": concepts,
+        }
+        metrics, details = mini_speed.compared(models), mini_speed.told(embedder, models)
+        save_result("mini_speed", metrics, details=details, folder=tmp_path)
+        found[wall_s] = rows(training_tables.mini_speed_table())
+    names = {metric for _label, metric, _unit in training_tables._MINI_SPEED}
+    assert {name.removeprefix("concepts_") for name in metrics} == names
+    first, second, third = found.values()
+    assert first[""] == ["mini", "concepts", "target"]
+    speed, query = "indexing a 10-minute 720p film, `exact`", "a query encoded, p50"
+    assert first[speed][:2] == ["6 x real time", "30 x real time"]
+    assert first["times as fast as `concepts`"] == ["0.2", "", ""]
+    assert first["vision tower"] == ["37.5 %", "50.0 %", ""]
+    assert first["language model"] == ["12.5 %", "", ""]
+    assert first["memory while indexing"][0] == "1234 MB"
+    aims = [cells[speed][2] for cells in (first, second, third)]
+    assert aims == [
+        "5 x, reached; goal 10 x, not reached",
+        "5 x, reached; goal 10 x, not reached",
+        "5 x, reached; goal 10 x, reached",
+    ]
+    reached = [cells[query][2] for cells in (first, second, third)]
+    assert reached == ["100 ms, reached", "100 ms, reached", "100 ms, not reached"]
 
 
 def journal_in(folder, steps):
