@@ -73,30 +73,19 @@ def losses(backbone) -> LessonLosses:
     return LessonLosses(backbone, lambda: 0.1, match_temperature=2.0)
 
 
-def test_answers_on_one_clip_are_learned_as_if_read_alone(backbone, losses, monkeypatch) -> None:
-    shown = clips(backbone)
-    found = learned(backbone, lambda: losses.answer(shown, TEXTS, ANSWERS))
+@pytest.mark.parametrize(("lesson", "wanted"), [("answer", ANSWERS), ("match", FITS)])
+def test_texts_on_one_clip_are_learned_as_if_read_alone(
+    backbone, losses, lesson, wanted, monkeypatch
+) -> None:
+    loss, columns = getattr(losses, lesson), (clips(backbone), TEXTS, wanted)
+    found = learned(backbone, lambda: loss(*columns))
 
     def alone() -> Any:
-        rows = zip(shown, TEXTS, ANSWERS, strict=True)
-        return sum(losses.answer([clip], [text], [answer]) for clip, text, answer in rows)
+        return sum(loss(*([one] for one in row)) for row in zip(*columns, strict=True))
 
     found.assert_close(learned(backbone, alone))
     monkeypatch.setattr(Mini, "branches", False)
-    found.assert_close(learned(backbone, lambda: losses.answer(shown, TEXTS, ANSWERS)))
-
-
-def test_texts_on_one_clip_are_matched_as_if_read_alone(backbone, losses, monkeypatch) -> None:
-    shown = clips(backbone)
-    found = learned(backbone, lambda: losses.match(shown, TEXTS, FITS))
-
-    def alone() -> Any:
-        rows = zip(shown, TEXTS, FITS, strict=True)
-        return sum(losses.match([clip], [text], [fits]) for clip, text, fits in rows)
-
-    found.assert_close(learned(backbone, alone))
-    monkeypatch.setattr(Mini, "branches", False)
-    found.assert_close(learned(backbone, lambda: losses.match(shown, TEXTS, FITS)))
+    found.assert_close(learned(backbone, lambda: loss(*columns)))
 
 
 def asked_often(name: str) -> Example:
