@@ -23,7 +23,6 @@ from kinoscope.training.world.grammar import (
 from kinoscope.training.world.scene import Event, Scene, Shot, Thing, opposite
 from kinoscope.training.world.splits import COLORS, OTHER_PLACES, OUTDOORS, SHAPES, TIMES
 from kinoscope.training.world.tasks import dice
-from kinoscope.training.world.wordings import by_split
 
 Item = TypeVar("Item")
 
@@ -60,72 +59,72 @@ _SAME_WAY = (
     {"move_right", "leave_right", "enter_left"},
 )
 
-_WHERE = by_split(
+_WHERE = wordings.by_split(
     "Where is this?; Where does it happen?; Where was the video made?; Where does "
     "the action happen?; What kind of place is this?; Which place is shown?",
     "In what place was this recorded?",
     "What is the location?; Where are we?",
 )
-_TIME = by_split(
+_TIME = wordings.by_split(
     "What time of day is it?; Is it day, evening or night?; When does it happen?; "
     "Which time of day is shown?",
     "When in the day was this recorded?",
     "At what time of day does it take place?",
 )
-_COLOR = by_split(
+_COLOR = wordings.by_split(
     "What color is {x}?; Which color does {x} have?; What color does {x} have?",
     "In what color is {x}?",
     "What is the color of {x}?",
 )
-_COUNT = by_split(
+_COUNT = wordings.by_split(
     "How many {x} are there?; How many {x} can be seen?; How many {x} does the "
     "video show?; How many {x} do you see?; Give the number of {x}",
     "What number of {x} is there?",
     "Count the {x}: how many are in view?",
 )
-_DIRECTION = by_split(
+_DIRECTION = wordings.by_split(
     "In which direction does {x} go?; Which way does {x} move?; Which way does {x} "
     "go?; In what direction does {x} move?",
     "Where does {x} head?",
     "What is the direction of {x}?",
 )
-_FIRST = by_split(
+_FIRST = wordings.by_split(
     "What happens first?; Which comes first?; What comes first?; Which happens "
     "first?; What do we see first?",
     "What is the earlier event?",
     "Which of these takes place before the other?",
 )
-_LAST = by_split(
+_LAST = wordings.by_split(
     "What happens last?; Which comes last?; What comes last?; Which happens last?; "
     "What do we see last?",
     "What is the later event?",
     "Which of these takes place after the other?",
 )
-_BEFORE = by_split(
+_BEFORE = wordings.by_split(
     "Is it true that {1} before {2}?; Does the video show that {1} before {2}?; Is "
     "it so that {1} before {2}?; Is it right that {1} and only then {2}?",
     "Can one say that {1} sooner than {2}?",
     "Would you say that {1} earlier than {2}?",
 )
-_TRUE = by_split(
+_TRUE = wordings.by_split(
     "Is it true that {1}?; Does the video show that {1}?; Is it so that {1}?; Is it "
     "right that {1}?; Can one see that {1}?",
     "Do we find that {1}?",
     "Would you say that {1}?",
 )
-_PRESENT = by_split(
+_PRESENT = wordings.by_split(
     "Is there {x} in the video?; Can {x} be seen?; Does the video show {x}?; Is {x} "
     "in the picture?; Can you see {x}?",
     "Do you find {x}?",
     "Does {x} show up?",
 )
-_WHICH = by_split(
+_WHICH = wordings.by_split(
     "Which is right?; What happens?; What is going on?; What does the video show?; "
     "Which of these is true?; Which one happens?",
     "Which of the two is the case?",
     "Which description holds?",
 )
-_ADVERB = by_split(
+_ADVERB = wordings.by_split(
     "How does it happen that {1}?; In which way does it happen that {1}?; What is "
     "the manner in which {1}?",
     "In what manner is it that {1}?",
