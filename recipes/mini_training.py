@@ -1,18 +1,18 @@
 """What a training of `mini` says of itself: videos, steps, minutes, validation on the way.
 
-    python -m recipes.mini_training FOLDER ...
+    python -m recipes.mini_training [--more] FOLDER ...
 
-FOLDERs are those of its stages, in their order; two with one name are one stage in pieces.
+FOLDERs are those of its stages, in their order; two with one name are one stage in pieces. With
+`--more` they stand behind what was saved before: the training went on from its weights.
 """
 
+import argparse
 import re
-import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-from kinoscope.errors import UsageError
-from kinoscope.evaluation.results import Metric, save_result
+from kinoscope.evaluation.results import Metric, load_result, save_result
 from kinoscope.training.checkpoint import Checkpoints
 from kinoscope.training.journal import read_journal
 from kinoscope.training.timing import STAGES
@@ -23,13 +23,16 @@ _SOURCE = re.compile(r"(?:^| \+ )(\S.*?) [0-9a-f]{64} (\d+) of \d+ \(")
 """A library as a checkpoint describes it: `world train 0..99 HASH 100 of 100 (HASH) SAMPLING`."""
 
 
-def main(folders: Sequence[str]) -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Saves `results/mini_training.json`."""
-    if not folders:
-        raise UsageError(
-            "no folder: name those of the stages of a training, such as runs/mini/stage-0"
-        )
-    stages = [told(Path(folder)) for folder in folders]
+    parser = argparse.ArgumentParser(prog="python -m recipes.mini_training")
+    parser.add_argument("folders", nargs="+", type=Path, metavar="FOLDER")
+    parser.add_argument("--more", action="store_true", help="keep what was saved before")
+    asked = parser.parse_args(arguments)
+    stages: list[Any] = []
+    if asked.more:
+        stages.extend(cast("list[Any]", load_result("mini_training").details["stages"]))
+    stages.extend(told(folder) for folder in asked.folders)
     minutes = Metric(value=sum(stage["minutes"] for stage in stages), n=len(stages))
     steps = Metric(value=sum(stage["steps"] for stage in stages), n=len(stages))
     save_result("mini_training", {"minutes": minutes, "steps": steps}, details={"stages": stages})
@@ -72,4 +75,4 @@ def videos(folder: Path) -> dict[str, int]:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()

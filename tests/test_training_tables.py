@@ -285,3 +285,15 @@ def test_a_stage_tells_its_videos_steps_and_validations(monkeypatch, tmp_path):
     assert found["stage-0"] == ["", "1", "1", "words 1"]
     assert found["stage-3"][:2] == ["9 of world train 0..8; 2 of world test 0..19", "2"]
     assert rows(training_tables.validations_table())["stage-3"] == ["2", "0.500", "1.000", "0.750"]
+
+
+def test_more_training_stands_behind_what_was_saved_before(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)  # where results are saved
+    first, last = tmp_path / "stage-0", tmp_path / "stage-3"
+    journal_in(first, 1)
+    journal_in(last, 2)
+    for arguments in ([first], ["--more", last]):
+        mini_training.main([str(argument) for argument in arguments])
+    result = load_result("mini_training", folder=tmp_path / "results")
+    assert [stage["stage"] for stage in result.details["stages"]] == ["stage-0", "stage-3"]
+    assert (result.metrics["steps"].value, result.metrics["steps"].n) == (3.0, 2)
