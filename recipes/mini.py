@@ -22,14 +22,14 @@ from kinoscope.training.sources.concept_pictures import concept_pictures
 from kinoscope.training.task import LoopConfig
 
 LAYERS = 8
-VIDEOS = 6_000
+VIDEOS = 3_600
 VALIDATED = 200
 
 _LOOPS = {
     0: LoopConfig(steps=650, batch=32, lr=1e-3, mixed_precision="bf16", warmup=0.02),
     1: LoopConfig(steps=1100, batch=16, lr=2.5e-4, mixed_precision="bf16", warmup=0.05),
     2: LoopConfig(steps=240, batch=16, lr=1.5e-4, mixed_precision="bf16", warmup=0.1),
-    3: LoopConfig(steps=1200, batch=16, lr=2e-4, mixed_precision="bf16", warmup=0.03),
+    3: LoopConfig(steps=1300, batch=16, lr=2e-4, mixed_precision="bf16", warmup=0.03),
 }
 _RATES = {1: 0.5, 2: 1.0, 3: 2.0}
 """Of the connector: contrast that means nothing yet must not undo what stage 0 taught."""
@@ -37,7 +37,7 @@ _SHARES = {
     0: STAGES[0],
     1: STAGES[1] | {"words": 0.25},  # a step of words takes a tenth of the time of one of captions
     2: STAGES[2] | {"captions": 1.0, "words": 0.5},
-    3: {"captions": 8.0, "details": 1.0, "questions": 3.4, "matching": 2.0, "moments": 1.0}
+    3: {"captions": 8.0, "details": 1.5, "questions": 3.4, "matching": 2.5, "moments": 1.0}
     | {"distil": 2.4, "words": 2.2},
 }
 _TOGETHER: dict[str, Any] = {
