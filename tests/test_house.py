@@ -31,6 +31,7 @@ LAYERS = [
     "batching",
     "backbones",
     "heads",
+    "thinking",
     "streaming",
     "documents",
     "embedder",

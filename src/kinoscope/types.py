@@ -5,6 +5,7 @@ Shape key, used as a suffix everywhere (`vectors_ND`, `mask_BT`):
     B batch      F frames     T tokens     D embedding dimensions
     N rows (clips or items)   V videos     Q queries   K results or steps
     L layers     H height     W width      C colour channels or classes
+    P slots of a learned dictionary, or words of a mixture
 
 Times are float seconds (`start_s`); a span is half-open, `[start_s, end_s)`.
 """

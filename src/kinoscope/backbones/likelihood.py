@@ -120,19 +120,17 @@ def _sums(backbone: MLLM, batch: Batch, labels_BT: Any) -> Any:
     states_ND = backbone.hidden(batch, last=True)[:, :-1][asked_BT]
     labels_N, rows_N = labels_BT[:, 1:][asked_BT], asked_BT.nonzero()[:, 0]
     found = [
-        _log_softmax(network, some_ND).gather(1, some_N[:, None])[:, 0]
+        logits(network, some_ND).log_softmax(dim=1).gather(1, some_N[:, None])[:, 0]
         for some_ND, some_N in zip(states_ND.split(_CHUNK), labels_N.split(_CHUNK), strict=True)
     ]
     sums_B = torch().zeros(len(labels_BT), device=labels_BT.device)
     return sums_B.index_add(0, rows_N, torch().cat(found))
 
 
-def _log_softmax(network: Any, states_ND: Any) -> Any:
-    """Over the vocabulary [N, V], as precisely as the head's own weights are."""
+def logits(network: Any, states_ND: Any) -> Any:
+    """The network's own, over the vocabulary [N, V], as precisely as the head's weights are."""
     head = network.get_output_embeddings()
     softcap = getattr(network.config.get_text_config(), "final_logit_softcapping", None)
     with torch().autocast(states_ND.device.type, enabled=False):
         logits_NV = head(states_ND.to(head.weight.dtype)).float()
-        if softcap is not None:
-            logits_NV = softcap * torch().tanh(logits_NV / softcap)
-        return logits_NV.log_softmax(dim=1)
+        return logits_NV if softcap is None else softcap * torch().tanh(logits_NV / softcap)

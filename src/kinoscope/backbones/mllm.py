@@ -163,6 +163,7 @@ class MLLM:
         template: Template | None = None,
         *,
         share: bool = False,
+        side: Side | None = None,
     ) -> Iterator[tuple[list[int], Batch]]:
         """Row numbers and tensors of batches within the token budget, long rows first.
 
@@ -179,7 +180,7 @@ class MLLM:
         )
         if share:  # their lengths are far from those guessed, and pixels are kept once
             bundles = longest_first(bundles)
-        yield from self.joined(bundles, "left" if template is CHAT else None)
+        yield from self.joined(bundles, side or ("left" if template is CHAT else None))
 
     def groups(self, keys: Sequence[Hashable]) -> list[list[int]]:
         """Numbers of the rows with equal keys, in order of appearance; one each if not shared."""
@@ -233,8 +234,13 @@ class MLLM:
         rows = [self.prepare(content) for content in contents]
         if len({self._family.bucket(row) for row in rows} - {None}) > 1:
             raise UsageError("these contents have frames of several shapes: read them apart")
-        # on the left: a step is then as near to its prompt as alone, which sliding windows count
-        batch = self._placed(self._family.join(rows, "left", self._pad_id))
+        return self.session(self._placed(self._family.join(rows, "left", self._pad_id)))
+
+    def session(self, batch: Batch) -> KVSession:
+        """The same of a batch without shared clips, best padded on the left.
+
+        A step is then as near to its prompt as alone, which sliding windows count.
+        """
         cache = transformers().DynamicCache()
         states_BTD = self.hidden(batch, cache)
         mask_BT = batch["attention_mask"]
