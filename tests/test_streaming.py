@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from kinoscope.heads import normalise
 from kinoscope.sampling import RESERVE, SamplingConfig, Window, cut_clips
 from kinoscope.streaming import EMBED_CLIPS, ClipStream
-from kinoscope.types import Features
+from kinoscope.types import Embedded, Features
 
 
 def direction(clip):
@@ -25,7 +25,7 @@ class Recorder:
 
     def __call__(self, clips):
         self.calls.append([clip.times_F for clip in clips])
-        return np.stack([direction(clip) for clip in clips])
+        return Embedded(np.stack([direction(clip) for clip in clips]))
 
 
 def features_of(times):

@@ -1,8 +1,9 @@
 """Text, pictures and video in, unit vectors of one space out: the embedder around a backbone."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,11 +17,23 @@ from kinoscope.heads import HEADS, check_dimension, truncate
 from kinoscope.prompts import DESCRIBE, DETAIL, choice_prompt
 from kinoscope.sampling import SamplingConfig, grid_times
 from kinoscope.streaming import ClipStream
-from kinoscope.types import ClipEmbeddings, Content, EmbedderSpec, Features, Float32, Frames, Role
+from kinoscope.types import (
+    ClipEmbeddings,
+    Content,
+    Embedded,
+    EmbedderSpec,
+    Features,
+    Float32,
+    Frames,
+    Role,
+)
 
 if TYPE_CHECKING:
     from kinoscope.backbones.mllm import MLLM
     from kinoscope.backbones.options import LoadOptions
+    from kinoscope.thinking.config import Thinking
+    from kinoscope.thinking.thinker import Thinker
+    from kinoscope.thinking.thought import Thought
 
 PRIOR_VIDEOS = 20
 """A library's mean starts as the backbone's reference mean, which counts as so many videos."""
@@ -43,12 +56,17 @@ class Embedder:
         *,
         sampling: SamplingConfig | None = None,
         truncate_dim: int | None = None,
+        thinker: "Thinker | None" = None,
     ) -> None:
-        """Wraps any backbone; `load` makes one by name. `UsageError` on a wrong `truncate_dim`."""
+        """Wraps any backbone, or one that thinks; `load` makes one by name.
+
+        Raises `UsageError` on a wrong `truncate_dim`.
+        """
+        assert thinker is None or thinker.backbone is backbone, "a thinker of another model"
         self.sampling = sampling or SamplingConfig()
         self.dimension = backbone.dimension if truncate_dim is None else truncate_dim
         check_dimension(self.dimension, backbone.dimension)
-        self._backbone = backbone
+        self._backbone, self._thinker = backbone, thinker
 
     @classmethod
     def load(
@@ -59,6 +77,7 @@ class Embedder:
         threads: int | None = None,
         truncate_dim: int | None = None,
         options: "LoadOptions | None" = None,
+        thinking: "Thinking | str | None" = None,
     ) -> "Embedder":
         """The embedder of that name or checkpoint.
 
@@ -70,6 +89,8 @@ class Embedder:
             threads: processors that one call may use; all by default.
             truncate_dim: keep so many leading components of each vector.
             options: for a multimodal LLM, precision, place, adapter, layer and prompts.
+            thinking: for a multimodal LLM, steps before a vector, such as `latent:converged:8`, see
+                `Thinking.parse`; `none` for no steps. By default those saved with the model.
 
         Raises `SetupError` before `kinoscope setup` or without `kinoscope[models]`, `UsageError`
         for a wrong argument or a checkpoint that cannot embed video.
@@ -82,12 +103,22 @@ class Embedder:
             from kinoscope.backbones.loading import load_any
 
             backbone, sampling = load_any(model, options, sampling=sampling, threads=threads)
-        return cls(backbone, sampling=sampling, truncate_dim=truncate_dim)
+        thinker = None
+        if model != "concepts" or thinking not in (None, "none"):
+            from kinoscope.thinking.saved import load_thinker
+
+            thinker = load_thinker(backbone, thinking)
+        return cls(backbone, sampling=sampling, truncate_dim=truncate_dim, thinker=thinker)
 
     @property
     def backbone(self) -> Backbone:
         """The model inside."""
         return self._backbone
+
+    @property
+    def thinker(self) -> "Thinker | None":
+        """The model's steps before a vector; None if it takes none."""
+        return self._thinker
 
     def __repr__(self) -> str:
         return f"Embedder({self._backbone.model!r}, dimension={self.dimension})"
@@ -95,16 +126,16 @@ class Embedder:
     @property
     def spec(self) -> EmbedderSpec:
         """Everything that decides a vector's value."""
-        centred = self._backbone.centre_D is not None
+        centred, thinker = self._backbone.centre_D is not None, self._thinker
         return EmbedderSpec(
             model=self._backbone.model,
             weights=self._backbone.weights,
             prompts=self._backbone.prompts,
             sampling=self.sampling.describe(),
-            thinking="none",
+            thinking="none" if thinker is None else thinker.describe(),
             centring=f"library mean, shrunk by {PRIOR_VIDEOS} videos" if centred else "none",
             dimension=self.dimension,
-            head=self._backbone.head,
+            head=self._backbone.head if thinker is None else thinker.head,
         )
 
     @property
@@ -156,16 +187,33 @@ class Embedder:
         stream = self.clip_stream()
         return stream.finish(self._feed(stream, video))
 
+    def think(
+        self, inputs: Document | Sequence[Document], role: Role = "document"
+    ) -> "list[Thought]":
+        """How the vectors of `encode_document`, or of `encode_query`, come about, step by step.
+
+        Raises `UsageError` for a model that does not think, and as those.
+        """
+        if self._thinker is None:
+            raise UsageError(
+                f"the embedder of {self._backbone.model} takes no steps: load it with a thinking,"
+                " such as latent:converged:8"
+            )
+        groups = self._groups(_listed(inputs), role)
+        return [thought for group in groups for thought in self._thinker.think(group)]
+
     def save(self, folder: str | Path) -> None:
-        """Writes a multimodal LLM whole, adapter merged, with prompts, layer and sampling.
+        """Writes a multimodal LLM whole, adapter merged, with prompts, layer, sampling, thinking.
 
         Plain Transformers loads the folder, and `load` gives the same vectors from it; of `mini`
         it keeps what was learned, in float16, and needs the base files again. Raises `UsageError`
         if the folder is not empty or the model is no checkpoint.
         """
         from kinoscope.backbones.checkpoints import save_checkpoint
+        from kinoscope.thinking.saved import save_learned
 
-        save_checkpoint(self._backbone, self.sampling, Path(folder))
+        also = None if self._thinker is None else partial(save_learned, self._thinker)
+        save_checkpoint(self._backbone, self.sampling, Path(folder), also=also)
 
     def caption(self, video: Source, *, detailed: bool = False, max_new_tokens: int = 256) -> str:
         """What a multimodal LLM says that a whole video shows, in brief or in detail.
@@ -219,15 +267,18 @@ class Embedder:
         return a_ND @ b_ND.T
 
     def _encode(self, inputs: Document | Sequence[Document], role: Role) -> Float32:
-        if isinstance(inputs, str | Path | Frames | Mapping):
-            return np.asarray(self._encode([inputs], role)[0])
+        groups = self._groups(_listed(inputs), role)
+        vectors = [self._embed(group).vectors_ND for group in groups]
+        found_ND = np.concatenate([np.empty((0, self.dimension), np.float32), *vectors])
+        return np.asarray(found_ND[0]) if _is_one(inputs) else found_ND
+
+    def _groups(self, inputs: Sequence[Document], role: Role) -> Iterator[list[Content]]:
+        """Contents of checked inputs, few enough at a time that their frames fit into memory."""
         requests = [as_request(item, role) for item in inputs]
         for request in requests:
             request.require(self._backbone.kinds, self._backbone.model)
         contents = (self._content(request, role) for request in requests)
-        groups = iter(lambda: list(islice(contents, _GROUP)), [])
-        vectors = [self._embed(group) for group in groups]
-        return np.concatenate([np.empty((0, self.dimension), np.float32), *vectors])
+        return iter(lambda: list(islice(contents, _GROUP)), [])
 
     def _speaker(self) -> "MLLM":
         """The backbone, if it is a language model with a head."""
@@ -260,17 +311,24 @@ class Embedder:
 
         return read_picture(Path(image), self.sampling.side_px, self.sampling.max_pixels)
 
-    def _embed_clips(self, clips: Sequence[Features]) -> Float32:
+    def _embed_clips(self, clips: Sequence[Features]) -> Embedded:
         return self._embed([Content(clip=clip) for clip in clips])
 
-    def _embed(self, contents: Sequence[Content]) -> Float32:
+    def _embed(self, contents: Sequence[Content]) -> Embedded:
         """Unit vectors of contents [N, D]."""
+        if self._thinker is not None:
+            thoughts = self._thinker.think(contents)
+            return Embedded(
+                truncate(np.stack([thought.vector_D for thought in thoughts]), self.dimension),
+                steps=tuple(thought.steps for thought in thoughts),
+                reasons=tuple(thought.reason for thought in thoughts),
+            )
         head = HEADS[self._backbone.head.split()[0]]
         vectors_ND = np.full((len(contents), self.dimension), np.nan, np.float32)
         for rows, states in self._backbone.states(contents):
             vectors_ND[rows] = truncate(head(states), self.dimension)
         assert np.isfinite(vectors_ND).all(), "a content without a vector"
-        return vectors_ND
+        return Embedded(vectors_ND)
 
     def _feed(self, stream: ClipStream, video: Source) -> float:
         """Reads a whole video into a stream; returns where it ends in seconds."""
@@ -301,6 +359,14 @@ def _concepts(
     if sampling is not None and sampling.side_px != SIDE_PX:
         raise UsageError(f"side_px {sampling.side_px}: the concepts model reads {SIDE_PX}")
     return Concepts(model_files(), threads=threads), sampling
+
+
+def _is_one(inputs: Document | Sequence[Document]) -> bool:
+    return isinstance(inputs, str | Path | Frames | Mapping)
+
+
+def _listed(inputs: Document | Sequence[Document]) -> Sequence[Document]:
+    return [inputs] if _is_one(inputs) else inputs  # type: ignore[list-item, return-value]
 
 
 def _checked_words(text: object, noun: str) -> str:

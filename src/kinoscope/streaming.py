@@ -15,7 +15,7 @@ from kinoscope.sampling import (
     spread,
     whole_reserve,
 )
-from kinoscope.types import ClipEmbeddings, Features, Float32, Span
+from kinoscope.types import ClipEmbeddings, Embedded, Features, Span
 
 EMBED_CLIPS = 16
 """Clips in one call of the model: enough to fill a batch, few enough to bound their frames."""
@@ -36,15 +36,15 @@ class ClipStream:
     """
 
     def __init__(
-        self, sampling: SamplingConfig, embed: Callable[[Sequence[Features]], Float32]
+        self, sampling: SamplingConfig, embed: Callable[[Sequence[Features]], Embedded]
     ) -> None:
-        """`embed` turns clips into unit vectors [N, D]."""
+        """`embed` turns N clips into unit vectors [N, D]."""
         self._sampling, self._embed = sampling, embed
         self._times: list[float] = []
         self._rows: dict[int, Any] = {}
         self._next = dict.fromkeys(sampling.windows, 0)
         self._waiting: dict[Indices, Features] = {}
-        self._vectors: dict[Indices, Float32] = {}
+        self._made: dict[Indices, Embedded] = {}  # of one clip each
 
     def add(self, features: Features) -> None:
         """Takes the next frames of the film."""
@@ -63,10 +63,13 @@ class ClipStream:
         for clip in clips:
             self._want(clip.indices)
         self._embed_waiting()
+        made = [self._made[clip.indices] for clip in clips]
         return ClipEmbeddings(
             spans=tuple(clip.span for clip in clips),
             scales=tuple(clip.scale for clip in clips),
-            vectors_ND=np.stack([self._vectors[clip.indices] for clip in clips]),
+            vectors_ND=np.concatenate([one.vectors_ND for one in made]),
+            steps=tuple(count for one in made for count in one.steps),
+            reasons=tuple(reason for one in made for reason in one.reasons),
         )
 
     def whole(self) -> Features:
@@ -84,7 +87,7 @@ class ClipStream:
                 self._embed_waiting()
 
     def _want(self, indices: Indices) -> None:
-        if indices not in self._vectors and indices not in self._waiting:
+        if indices not in self._made and indices not in self._waiting:
             self._waiting[indices] = self._taken(indices)
 
     def _taken(self, indices: Indices) -> Features:
@@ -93,8 +96,9 @@ class ClipStream:
 
     def _embed_waiting(self) -> None:
         if self._waiting:
-            vectors_ND = self._embed(list(self._waiting.values()))
-            self._vectors |= dict(zip(self._waiting, vectors_ND, strict=True))
+            found = self._embed(list(self._waiting.values()))
+            assert len(found.vectors_ND) == len(self._waiting), len(found.vectors_ND)
+            self._made |= {key: found.row(n) for n, key in enumerate(self._waiting)}
             self._waiting = {}
 
     def _let_go(self) -> None:

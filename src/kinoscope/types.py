@@ -193,7 +193,8 @@ class EmbedderSpec:
         weights: SHA-256 over the hashes of all weight and vocabulary files.
         prompts: SHA-256 of every template and constant that enters the text.
         sampling: the sampling configuration in words (policy, rate, windows, pixels).
-        thinking: the stop rule, `none` where the model does not think.
+        thinking: what its steps read, the stop rules and what was learned about them, `none` where
+            the model does not think.
         centring: how a library's mean enters the score, `none` where it does not.
         dimension: length D of each vector.
         head: how token states become one vector, e.g. `mean`, or `last of layer 20`.
@@ -243,21 +244,48 @@ class EmbedderSpec:
 
 
 @dataclass(frozen=True, eq=False)
+class Embedded:
+    """Vectors of N contents: float32 [N, D], unit length.
+
+    `steps` says how many thoughts each is made of and `reasons` what ended them (`halt`, `cap`,
+    ...); both are empty where the model does not think.
+    """
+
+    vectors_ND: Float32
+    steps: tuple[int, ...] = ()
+    reasons: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        assert len(self.steps) == len(self.reasons), (len(self.steps), len(self.reasons))
+        assert len(self.steps) in (0, len(self.vectors_ND)), len(self.steps)
+        assert all(count >= 1 for count in self.steps), self.steps
+        check_vectors(self.vectors_ND)
+
+    def row(self, number: int) -> "Embedded":
+        """One of them alone."""
+        only = slice(number, number + 1)
+        return Embedded(self.vectors_ND[only], self.steps[only], self.reasons[only])
+
+
+@dataclass(frozen=True, eq=False)
 class ClipEmbeddings:
     """One video's vectors: row 0 is the whole video, the others are its windows in time order.
 
     `vectors_ND` is float32, unit length; `spans` and `scales` (`whole`, `4s`) have N entries.
+    `steps` and `reasons` too where the model thinks, see `Embedded`; else they are empty.
     """
 
     spans: tuple[Span, ...]
     scales: tuple[str, ...]
     vectors_ND: Float32
+    steps: tuple[int, ...] = ()
+    reasons: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         count = len(self.vectors_ND)
         assert count == len(self.spans) == len(self.scales) >= 1, (count, len(self.spans))
         assert self.scales[0] == "whole", self.scales[0]
-        check_vectors(self.vectors_ND)
+        Embedded(self.vectors_ND, self.steps, self.reasons)  # checks the rest
 
     def __repr__(self) -> str:
         return f"ClipEmbeddings(ND={list(self.vectors_ND.shape)}, {self.spans[0]})"
@@ -274,6 +302,8 @@ class Hit:
         score: cosine minus the cosine of the library's mean; 0 means "no closer than average".
         cosine: cosine of query and clip vector.
         copies: other files with the same content.
+        steps, reason: how many thoughts the moment's vector is made of and what ended them; 0 and
+            empty where the model does not think.
     """
 
     rank: int
@@ -282,6 +312,8 @@ class Hit:
     score: float
     cosine: float
     copies: tuple[Path, ...] = ()
+    steps: int = 0
+    reason: str = ""
 
 
 def check_vectors(vectors_ND: Float32) -> None:

@@ -15,6 +15,8 @@ from kinoscope.packages import cache_folder, sha256_of
 
 SETTINGS = "kinoscope.json"
 """Our own file beside a checkpoint: template, layer and sampling that it was made for."""
+THINKING = "thinking.safetensors"
+"""What was learned about thinking, beside any model of ours; Transformers does not read it."""
 
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", re.ASCII)
 _KINDS = (".json", ".safetensors", ".txt", ".jinja", ".model")  # no pickles, no code
@@ -167,7 +169,7 @@ def opened(path: Path) -> Any:
 def file_hashes(folder: Path) -> dict[str, str]:
     """SHA-256 by name of every file that decides a vector, remembered while the file is unchanged.
 
-    `kinoscope.json` is not among them: the spec holds what it says.
+    `kinoscope.json` and the weights of thinking are not among them: the spec holds what they say.
     """
     memory = cache_folder() / _MEMORY
     known, fresh, found = _recall(memory), dict[str, str](), dict[str, str]()
@@ -221,7 +223,7 @@ def _deciding(folder: Path) -> Iterator[Path]:
     """What Transformers reads of a folder: not what was trained or saved in folders below it."""
     for place in (folder, folder / "additional_chat_templates"):
         for path in sorted(place.glob("*")):
-            if path.suffix in _KINDS and path.name != SETTINGS and path.is_file():
+            if path.suffix in _KINDS and path.name not in (SETTINGS, THINKING) and path.is_file():
                 yield path
 
 

@@ -3,6 +3,7 @@
 import json
 import re
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -71,17 +72,24 @@ def merge_adapter(network: Any, decoder: Any, folder: Path) -> None:
         )
 
 
-def save_checkpoint(backbone: Backbone, sampling: SamplingConfig, folder: Path) -> None:
+def save_checkpoint(
+    backbone: Backbone,
+    sampling: SamplingConfig,
+    folder: Path,
+    *,
+    also: Callable[[Path], None] | None = None,
+) -> None:
     """Writes a multimodal LLM whole: weights, processor, and `kinoscope.json` with how it embeds.
 
     Plain Transformers loads the folder, and `Embedder.load` gives the same vectors from it; of
-    `mini` it is a mini folder instead. The folder is there complete or not at all.
+    `mini` it is a mini folder instead. The folder is there complete or not at all; `also` writes
+    what else belongs into it before it is in place.
     Raises `UsageError` for a folder that is not empty, a model that is no checkpoint, is quantised
     or has no head, and a disk that refuses.
     """
     checkpoint = _savable(backbone)
     if isinstance(backbone, MLLM) and isinstance(checkpoint.family, Mini):
-        save_mini(backbone, sampling, folder, form="float16")
+        save_mini(backbone, sampling, folder, form="float16", also=also)
         return
     settings = {
         "template": checkpoint.template.name,
@@ -96,6 +104,8 @@ def save_checkpoint(backbone: Backbone, sampling: SamplingConfig, folder: Path) 
         checkpoint.model.save_pretrained(partial, save_original_format=not ours)
         checkpoint.family.processor.save_pretrained(partial)
         (partial / SETTINGS).write_text(json.dumps(settings, indent=1))
+        if also is not None:
+            also(partial)
 
 
 def _savable(backbone: Backbone) -> Checkpoint:

@@ -110,6 +110,7 @@ def load_backbone(
         layer=_own_layer(folder, settings) if options.layer is None else options.layer,
         name=model if model == str(folder) or not Path(model).is_dir() else str(folder),
         weights=_weights(folder, options, str(network.dtype).removeprefix("torch.")),
+        folder=folder,
     )
     backbone = MLLM(adapt(checkpoint), options)
     _check_finite(backbone, folder, options)

@@ -5,6 +5,7 @@
 """
 
 import json
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -35,7 +36,10 @@ NAME = "mini"
 SHIPPED = Path(__file__).parent / NAME
 """The trained weights that come with the package."""
 
-_CONFIG, _LEARNED, _SETTINGS = "config.json", "learned.safetensors", "mini.json"
+SETTINGS = "mini.json"
+"""In place of a checkpoint's `kinoscope.json`; training may add what else belongs to the model."""
+
+_CONFIG, _LEARNED = "config.json", "learned.safetensors"
 _EDITION = 1  # the number changes with what the files mean
 _MOST_JSON_BYTES = 2**20
 _MOST_WIDE = 4096
@@ -70,7 +74,7 @@ class _Settings:
 
 def shipped() -> Path:
     """The folder that comes with the package; `SetupError` where there is none."""
-    if not (SHIPPED / _SETTINGS).is_file():
+    if not (SHIPPED / SETTINGS).is_file():
         raise SetupError(
             "this copy of Kinoscope has no trained weights of mini: name a folder that has, or use"
             " the model concepts"
@@ -84,7 +88,12 @@ def is_mini_folder(folder: Path) -> bool:
 
 
 def save_mini(
-    backbone: MLLM, sampling: SamplingConfig, folder: Path, *, form: Form = "int8"
+    backbone: MLLM,
+    sampling: SamplingConfig,
+    folder: Path,
+    *,
+    form: Form = "int8",
+    also: Callable[[Path], None] | None = None,
 ) -> None:
     """Writes what was learned, whole or not at all.
 
@@ -94,6 +103,7 @@ def save_mini(
         folder: one that is not there, or is empty.
         form: of matrices: `float16`, or `int8` with a scale a row. Norms and other small weights
             are float32 in both.
+        also: writes what else belongs into the folder, before it is in place.
 
     Raises `UsageError` for another model, word embeddings that were trained, weights that are not
     finite, and as `new_folder`.
@@ -119,7 +129,9 @@ def save_mini(
             base=_base(),
             learned=sha256_of(partial / _LEARNED),
         )
-        (partial / _SETTINGS).write_text(json.dumps(asdict(settings), indent=1) + "\n")
+        (partial / SETTINGS).write_text(json.dumps(asdict(settings), indent=1) + "\n")
+        if also is not None:
+            also(partial)
 
 
 def load_mini(
@@ -159,6 +171,7 @@ def load_mini(
         layer=settings.layer if options.layer is None else options.layer,
         name=NAME if folder == SHIPPED.resolve() else str(folder),
         weights=_weights(folder, settings, network),
+        folder=folder,
     )
     return MLLM(checkpoint, options), sampling
 
@@ -169,9 +182,9 @@ def _base() -> str:
 
 def _read_settings(folder: Path) -> _Settings:
     """Raises `UsageError` for settings of another edition, or of another base."""
-    values = _read_small(folder, _SETTINGS)
+    values = _read_small(folder, SETTINGS)
     if not values:
-        raise UsageError(f"{folder} lacks {_SETTINGS}: {_COPY}")
+        raise UsageError(f"{folder} lacks {SETTINGS}: {_COPY}")
     if values.get("edition") != _EDITION:
         raise UsageError(
             f"{folder} is of edition {values.get('edition')!r}, and this version of Kinoscope reads"
@@ -181,7 +194,7 @@ def _read_settings(folder: Path) -> _Settings:
     wrong = sorted(name for name, kind in known.items() if type(values.get(name)) is not kind)
     if wrong or values["form"] not in FORMS:
         name = wrong[0] if wrong else "form"
-        raise UsageError(f"{folder / _SETTINGS} has the {name} {values.get(name)!r}: {_COPY}")
+        raise UsageError(f"{folder / SETTINGS} has the {name} {values.get(name)!r}: {_COPY}")
     settings = _Settings(**{name: values[name] for name in known})
     if settings.base != _base():
         raise UsageError(
@@ -196,9 +209,7 @@ def _read_config(folder: Path, settings: _Settings, config: Any) -> Any:
     path, values = folder / _CONFIG, _read_small(folder, _CONFIG)
     layers, width = (values.get(name) for name in _FREE)
     if layers != settings.layers:
-        raise UsageError(
-            f"{path} has {layers!r} layers, and {_SETTINGS} {settings.layers}: {_COPY}"
-        )
+        raise UsageError(f"{path} has {layers!r} layers, and {SETTINGS} {settings.layers}: {_COPY}")
     if type(width) is not int or not 1 <= width <= _MOST_WIDE:
         raise UsageError(f"{path} has the width {width!r}: choose 1..{_MOST_WIDE}")
     wanted = json.loads(json.dumps(config.to_dict()))

@@ -5,6 +5,7 @@ import warnings
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -21,7 +22,7 @@ from kinoscope.backbones.branches import (
 )
 from kinoscope.backbones.family import Batch, Family, Prompt
 from kinoscope.backbones.options import LoadOptions, Side
-from kinoscope.backbones.session import KVSession, last_states
+from kinoscope.backbones.session import KVSession, last_states, mean_states
 from kinoscope.batching import by_length, packed
 from kinoscope.errors import UsageError
 from kinoscope.libraries import torch, transformers
@@ -35,7 +36,8 @@ class Checkpoint:
 
     `name` and `weights` are for the spec; `layer` counts decoder layers, -1 is the last. `pooling`
     says which states make a vector: the last token's, or the mean of all. `truncate_dim` is how
-    many leading components the checkpoint's own configuration keeps; None keeps all.
+    many leading components the checkpoint's own configuration keeps; None keeps all. `folder` is
+    where its files lie, if it was loaded from files.
     """
 
     model: Any
@@ -46,6 +48,7 @@ class Checkpoint:
     weights: str
     pooling: Literal["last", "mean"] = "last"
     truncate_dim: int | None = None
+    folder: Path | None = None
 
 
 class MLLM:
@@ -378,12 +381,6 @@ def digest(parts: dict[str, str]) -> str:
     """SHA-256 over names and their hashes, in the order of names."""
     lines = "\n".join(f"{name} {value}" for name, value in sorted(parts.items()))
     return hashlib.sha256(lines.encode()).hexdigest()
-
-
-def mean_states(states_BTD: Any, mask_BT: Any) -> Any:
-    """Means over real tokens [B, D], summed in float32."""
-    mask_BT1 = mask_BT[..., None].float()
-    return (states_BTD.float() * mask_BT1).sum(dim=1) / mask_BT1.sum(dim=1)
 
 
 def _rough_length(content: Content) -> float:

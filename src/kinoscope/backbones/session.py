@@ -61,6 +61,12 @@ def last_states(states_BTD: Any, mask_BT: Any) -> Any:
     return states_BTD[_all(last_B), last_B]
 
 
+def mean_states(states_BTD: Any, mask_BT: Any) -> Any:
+    """Means over real tokens [B, D], summed in float32."""
+    mask_BT1 = mask_BT[..., None].float()
+    return (states_BTD.float() * mask_BT1).sum(dim=1) / mask_BT1.sum(dim=1)
+
+
 def _last_places(mask_BT: Any) -> Any:
     places_T = torch().arange(mask_BT.shape[1], device=mask_BT.device)
     return (places_T * mask_BT).argmax(dim=1)

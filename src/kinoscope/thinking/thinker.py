@@ -1,19 +1,21 @@
 """A language model that takes steps behind its prompt, and one unit vector of all its thoughts."""
 
+import hashlib
 from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import nn
 
-from kinoscope.backbones.likelihood import require_head
 from kinoscope.backbones.mllm import MLLM
 from kinoscope.backbones.protocol import Backbone
 from kinoscope.backbones.session import KVSession
 from kinoscope.errors import UsageError
+from kinoscope.libraries import imported
 from kinoscope.thinking.config import ThinkConfig, Thinking
 from kinoscope.thinking.halting import Halting
 from kinoscope.thinking.kv_former import KVFormer, Pooling, pooling_named
+from kinoscope.thinking.language_model import language_model
 from kinoscope.thinking.progress import Progress
 from kinoscope.thinking.steps import end_ids, likeliest_ids, sessions, soft_tokens
 from kinoscope.thinking.thought import Thought
@@ -50,7 +52,7 @@ class Thinker:
         Raises `UsageError` for a backbone without a language model's steps, one whose vectors are
         not the last state of its last layer, a `halt` without a halting, and sizes that differ.
         """
-        self.backbone = _language_model(backbone)
+        self.backbone = language_model(backbone)
         self.thinking = thinking
         self.pooling = pooling_named(pooling) if isinstance(pooling, str) else pooling
         self.halting = halting
@@ -70,6 +72,15 @@ class Thinker:
     def head(self) -> str:
         """How thoughts become one vector, for the spec."""
         return f"{self.pooling.name} of thoughts"
+
+    def describe(self) -> str:
+        """Rules and what was learned, for the spec: `latent, halt at 0.5, at most 8; learned 9f..`.
+
+        Other weights are another name.
+        """
+        weights = learned_bytes(self)
+        learned = f"; learned {hashlib.sha256(weights).hexdigest()[:16]}" if weights else ""
+        return self.thinking.describe() + learned
 
     def with_thinking(self, thinking: Thinking) -> "Thinker":
         """The same model and learned parts under other rules; raises as the constructor."""
@@ -192,24 +203,17 @@ def _read_on(
     return torch.stack(states, dim=1).float(), torch.stack(real, dim=1)
 
 
-def require_thinking(backbone: Backbone) -> None:
-    """Raises `UsageError` unless the backbone can take steps."""
-    _language_model(backbone)
+def learned_bytes(thinker: Thinker) -> bytes:
+    """All learned weights as a safetensors file, always the same bytes; empty if there are none.
 
-
-def _language_model(backbone: Backbone) -> MLLM:
-    if not isinstance(backbone, MLLM):
-        raise UsageError(
-            f"the model {backbone.model} gives vectors without a language model's steps, so it"
-            " cannot think: load a multimodal LLM here, such as mini, or leave thinking out"
-        )
-    require_head(backbone)
-    if backbone.head != "last":
-        raise UsageError(
-            f"{backbone.model} embeds by its states' {backbone.head}, and thinking reads the last"
-            " state of the last layer: load it without a layer of its own, or leave thinking out"
-        )
-    return backbone
+    How many heads share them stands in its header, for no shape tells.
+    """
+    state = {n: v.detach().cpu().contiguous() for n, v in thinker.learned.state_dict().items()}
+    if not state:
+        return b""
+    heads = thinker.pooling.heads if isinstance(thinker.pooling, KVFormer) else 0
+    data: bytes = imported("safetensors.torch").save(state, {"heads": str(heads)})
+    return data
 
 
 def _there(thought: Thought | None) -> Thought:

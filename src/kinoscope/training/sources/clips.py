@@ -7,7 +7,7 @@ from pathlib import Path
 from kinoscope.errors import MediaError
 from kinoscope.sampling import SamplingConfig, grid_times
 from kinoscope.streaming import ClipStream
-from kinoscope.types import Features, Float32, Frames, Span
+from kinoscope.types import Embedded, Features, Frames, Span
 from kinoscope.video import VideoReader
 
 
@@ -84,5 +84,5 @@ def around(times_s: Iterable[float], span: Span) -> Iterator[float]:
             return
 
 
-def _no_vectors(_clips: Sequence[Features]) -> Float32:
+def _no_vectors(_clips: Sequence[Features]) -> Embedded:
     raise AssertionError("no clip is embedded here")
