@@ -14,7 +14,7 @@ from recipes import training_tables
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "results"
 COMMANDS = (
-    *("index", "search", "info", "remove"),
+    *("index", "search", "info", "remove", "embed"),
     *("setup", "samples", "models", "export", "doctor"),
     *("train", "world", "world fetch", "world make", "world show"),
 )

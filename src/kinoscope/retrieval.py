@@ -184,4 +184,6 @@ def _hit(
         score=cosine - base,
         cosine=cosine,
         copies=tuple(Path(catalog.paths[p]) for p in places if p != first),
+        steps=int(catalog.steps_N[row]),
+        reason=catalog.reasons[catalog.reason_N[row]],
     )

@@ -212,6 +212,11 @@ class EmbedderSpec:
     normalised: bool = True
 
     @property
+    def thinks(self) -> bool:
+        """Whether vectors come with a number of steps and a reason."""
+        return self.thinking != "none"
+
+    @property
     def fingerprint(self) -> str:
         """Sixteen hex digits that name this spec, the place of the model aside."""
         compared = {key: value for key, value in asdict(self).items() if key != "model"}

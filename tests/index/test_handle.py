@@ -10,6 +10,7 @@ from kinoscope.errors import IndexFault, SpecMismatch, UsageError
 from kinoscope.index import handle
 from kinoscope.index.handle import Index
 from kinoscope.sampling import SamplingConfig, Window
+from kinoscope.thinking.config import Thinking
 from kinoscope.types import EmbedderSpec
 from tests.made_index import Words, failed, made_index, random_clips, row, spec
 
@@ -83,6 +84,7 @@ def test_an_index_asks_for_the_embedder_that_made_it(tmp_path, monkeypatch, samp
     monkeypatch.setattr(handle.Embedder, "load", load)
     assert Index.open(tmp_path / "index").embedder is embedder
     assert asked.pop("options") == LoadOptions(offline=True)
+    assert asked.pop("thinking") == Thinking()
     assert asked == {"model": "words", "sampling": sampling, "truncate_dim": 8}
 
 

@@ -37,8 +37,8 @@ def test_two_indexes_are_told_apart_even_in_the_same_folder(tmp_path) -> None:
 def test_a_newer_format_asks_for_an_upgrade(tmp_path) -> None:
     store = made_store(tmp_path / "index", {})
     path = store.folder / "kinoscope.json"
-    path.write_text(json.dumps({"format": 2, "anything": "else"}))
-    with pytest.raises(IndexFault, match="format 2, this version reads up to 1: upgrade"):
+    path.write_text(json.dumps({"format": 3, "anything": "else"}))
+    with pytest.raises(IndexFault, match="format 3, this version reads up to 2: upgrade"):
         Store.open(store.folder)
 
 

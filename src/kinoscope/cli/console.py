@@ -13,6 +13,7 @@ from kinoscope.errors import KinoscopeError, UsageError
 
 if TYPE_CHECKING:
     from kinoscope.backbones.options import LoadOptions
+    from kinoscope.thinking.config import Thinking
 
 app = typer.Typer(
     help="Find the moment you describe in your own videos.",
@@ -40,6 +41,18 @@ ModelOptions = Annotated[
         metavar="NAME=VALUE",
         help="For the model, repeatable: dtype, device_map, adapter, layer, template, ...",
     ),
+]
+ThinkingRule = Annotated[
+    str | None,
+    typer.Option(
+        "--thinking",
+        metavar="RULE",
+        help="Steps before a vector: none, fixed, converged, halt, eos; docs/thinking.md has more.",
+    ),
+]
+MaxSteps = Annotated[
+    int | None,
+    typer.Option("--max-steps", metavar="N", help="Most steps of --thinking; default 8."),
 ]
 
 
@@ -72,6 +85,17 @@ def load_options(model: str | None, options: list[str] | None) -> "LoadOptions |
     return LoadOptions.from_strings(
         {"offline": "true", **{name: value for name, _, value in pairs}}
     )
+
+
+def thinking_of(rule: str | None, max_steps: int | None) -> "Thinking | None":
+    """`--thinking` and `--max-steps`; None where the model, or the index, decides."""
+    from kinoscope.thinking.config import Thinking
+
+    if rule is not None:
+        return Thinking.parse(rule, max_steps=max_steps)
+    if max_steps is not None:
+        raise UsageError(f"--max-steps {max_steps}: say which steps with --thinking")
+    return None
 
 
 def out(line: object) -> None:

@@ -15,14 +15,17 @@ import typer
 from kinoscope.cli.console import (
     AsJson,
     IndexFolder,
+    MaxSteps,
     ModelName,
     ModelOptions,
+    ThinkingRule,
     app,
     clock,
     index_folder,
     load_options,
     out,
     say,
+    thinking_of,
 )
 from kinoscope.errors import SomeFilesFailed, UsageError
 
@@ -30,6 +33,7 @@ if TYPE_CHECKING:
     from kinoscope.backbones.options import LoadOptions
     from kinoscope.embedder import Embedder
     from kinoscope.index.build import BuildReport, Progress
+    from kinoscope.thinking.config import Thinking
     from kinoscope.types import Hit
 
 _QUARANTINE = ("path", "fault", "message", "changed_at", "tries")
@@ -54,24 +58,30 @@ def index_(
     ] = None,
     model: ModelName = None,
     options: ModelOptions = None,
+    thinking: ThinkingRule = None,
+    max_steps: MaxSteps = None,
     as_json: AsJson = False,
 ) -> None:
     """Index folders or files of videos.
 
     Adds new videos, decodes changed ones again, follows moved ones and forgets deleted ones.
-    The model of a new index is --model; later, --model says where it lies now.
+    The model of a new index is --model; later, --model says where it lies now. The same holds for
+    --thinking, which stays with the index.
     """
     from kinoscope.index.build import BuildOptions
     from kinoscope.index.handle import Index, is_index
 
     building = BuildOptions(workers=workers, retry=retry)
     loading, folder = load_options(model, options), index_folder(index)
+    rules = thinking_of(thinking, max_steps)
     embedder = None
     if not is_index(folder):  # make none for a mistyped path
         _require_present(sources or [])
     if policy or (sources and not is_index(folder)):
-        embedder = _embedder_with(policy, model or "concepts", loading)
-    library = Index.open(folder, embedder, create=bool(sources), model=model, options=loading)
+        embedder = _embedder_with(policy, model or "concepts", loading, rules)
+    library = Index.open(
+        folder, embedder, create=bool(sources), model=model, options=loading, thinking=rules
+    )
     with _progress_bar() as show:
         report = library.add(*(sources or ()), options=building, progress=show)
     say(f"sampling: {library.spec.sampling}")
@@ -107,12 +117,14 @@ def search(
     ] = False,
     model: ModelName = None,
     options: ModelOptions = None,
+    thinking: ThinkingRule = None,
+    max_steps: MaxSteps = None,
     as_json: AsJson = False,
 ) -> None:
     """Find moments that a text describes.
 
     Prints rank, score, time span and file. A score of 0 is no closer than an average video.
-    The model is that of the index; --model says where it lies now.
+    The model and its thinking are those of the index; --model says where it lies now.
     """
     from kinoscope.index.handle import Index
     from kinoscope.retrieval import Filters
@@ -120,7 +132,8 @@ def search(
 
     filters = Filters(folder=folder, since=_parse_since(since), min_duration_s=min_duration)
     loading = load_options(model, options)
-    library = Index.open(index_folder(index), model=model, options=loading)
+    rules = thinking_of(thinking, max_steps)
+    library = Index.open(index_folder(index), model=model, options=loading, thinking=rules)
     for text in _queries(query):
         hits = find(
             library,
@@ -205,16 +218,19 @@ def _progress_bar() -> "Iterator[Callable[[Progress], None]]":
         yield show
 
 
-def _embedder_with(policy: str | None, model: str, loading: "LoadOptions | None") -> "Embedder":
+def _embedder_with(
+    policy: str | None, model: str, loading: "LoadOptions | None", thinking: "Thinking | None"
+) -> "Embedder":
     """The model with its own sampling, but for the decoding policy."""
     from kinoscope.embedder import Embedder
 
-    embedder = Embedder.load(model, options=loading)
+    embedder = Embedder.load(model, options=loading, thinking=thinking)
     if policy is None:
         return embedder
     return Embedder(
         embedder.backbone,
         sampling=replace(embedder.sampling, policy=policy),  # type: ignore[arg-type]
+        thinker=embedder.thinker,
     )
 
 
@@ -273,6 +289,7 @@ def _hit_fields(hit: "Hit") -> dict[str, Any]:
         "score": hit.score,
         "cosine": hit.cosine,
         "copies": [str(path) for path in hit.copies],
+        **({"steps": hit.steps, "reason": hit.reason} if hit.steps else {}),
     }
 
 

@@ -9,13 +9,16 @@ import typer
 from kinoscope.cli.console import (
     AsJson,
     IndexFolder,
+    MaxSteps,
     ModelName,
     ModelOptions,
+    ThinkingRule,
     app,
     index_folder,
     load_options,
     out,
     say,
+    thinking_of,
 )
 from kinoscope.errors import IndexFault, UsageError
 
@@ -133,6 +136,8 @@ def doctor(
     index: IndexFolder = None,
     model: ModelName = None,
     options: ModelOptions = None,
+    thinking: ThinkingRule = None,
+    max_steps: MaxSteps = None,
     as_json: AsJson = False,
 ) -> None:
     """Measure what works here.
@@ -144,10 +149,13 @@ def doctor(
     from kinoscope.index.handle import Index
 
     folder, loading = index_folder(index), load_options(model, options)
-    library = None
+    rules, library = thinking_of(thinking, max_steps), None
     if index or (folder.exists() and model is None):
-        library = Index.open(folder, model=model, options=loading)
-    embedder = library.embedder if library else Embedder.load(model or "concepts", options=loading)
+        library = Index.open(folder, model=model, options=loading, thinking=rules)
+    if library:
+        embedder = library.embedder
+    else:
+        embedder = Embedder.load(model or "concepts", options=loading, thinking=rules)
     failed = []
     for check in examine(embedder, library.store if library else None):
         if as_json:

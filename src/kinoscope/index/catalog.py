@@ -27,6 +27,9 @@ class Catalog:
         mtime_s_P: when each path was last modified, in seconds since 1970.
         paths: absolute paths, sorted within each video.
         scales: names of the scales.
+        steps_N, reason_N: how many thoughts each clip's vector is made of, and index in `reasons`
+            of what ended them; 0 and "" where the model does not think.
+        reasons: names of the reasons.
     """
 
     vectors_ND: Float32
@@ -40,6 +43,9 @@ class Catalog:
     mtime_s_P: Float64
     paths: tuple[str, ...]
     scales: tuple[str, ...]
+    steps_N: Int64
+    reason_N: Int64
+    reasons: tuple[str, ...]
 
     def __repr__(self) -> str:
         videos, paths = len(self.duration_s_V), len(self.paths)
@@ -48,15 +54,20 @@ class Catalog:
     def find_damage(self) -> str:
         """Says what does not fit together; empty if all does. Files can be damaged."""
         clips, videos, paths = len(self.vectors_ND), len(self.duration_s_V), len(self.paths)
-        of_clips = (self.video_N, self.scale_N, self.start_s_N, self.end_s_N)
-        if any(column.shape != (clips,) for column in of_clips):
+        times = (self.start_s_N, self.end_s_N)
+        numbers = (self.video_N, self.scale_N, self.steps_N, self.reason_N)
+        if any(column.shape != (clips,) for column in (*times, *numbers)):
             return "clip columns differ in length"
         if any(column.shape != (paths,) for column in (self.path_video_P, self.mtime_s_P)):
             return "path columns differ in length"
         if self.whole_mean_D.shape != self.vectors_ND.shape[1:]:
             return "the mean has another dimension"
-        scales = len(self.scales)
-        pointers = ((self.video_N, videos), (self.path_video_P, videos), (self.scale_N, scales))
+        pointers = (
+            (self.video_N, videos),
+            (self.path_video_P, videos),
+            (self.scale_N, len(self.scales)),
+            (self.reason_N, len(self.reasons)),
+        )
         if any(((column < 0) | (column >= limit)).any() for column, limit in pointers):
             return "an index points nowhere"
         return "" if (np.diff(self.path_video_P) >= 0).all() else "paths are not sorted"
@@ -71,6 +82,7 @@ def build_catalog(clips: ClipTable, files: Sequence[FileRow]) -> Catalog:
     """Columns of a snapshot; clips come ordered by video, so videos do too."""
     videos = {video_id: i for i, video_id in enumerate(dict.fromkeys(clips.video_ids))}
     scales = {scale: i for i, scale in enumerate(dict.fromkeys(clips.scales))}
+    reasons = {reason: i for i, reason in enumerate(dict.fromkeys(clips.reasons))}
     seen = [row for row in files if row.state == "indexed" and row.video_id in videos]
     seen.sort(key=lambda row: (videos[row.video_id], row.path))
     video_N = np.array([videos[video_id] for video_id in clips.video_ids], np.int64)
@@ -92,4 +104,7 @@ def build_catalog(clips: ClipTable, files: Sequence[FileRow]) -> Catalog:
         mtime_s_P=np.array([row.mtime_ns / 1e9 for row in seen], np.float64),
         paths=tuple(row.path for row in seen),
         scales=tuple(scales),
+        steps_N=clips.steps_N,
+        reason_N=np.array([reasons[reason] for reason in clips.reasons], np.int64),
+        reasons=tuple(reasons),
     )

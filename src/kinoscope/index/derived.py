@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-FORMAT = 2
+FORMAT = 3
 FOLDER = "derived"
 _NAMES = "names.json"
 _SCAN = "scan.tv"
@@ -56,7 +56,10 @@ _ARRAYS: dict[str, tuple[type[np.generic], int]] = {
     "whole_mean_D": (np.float64, 1),
     "path_video_P": (np.int64, 1),
     "mtime_s_P": (np.float64, 1),
+    "steps_N": (np.int64, 1),
+    "reason_N": (np.int64, 1),
 }
+_LISTS = ("paths", "scales", "reasons")
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -166,10 +169,11 @@ def _derived(
 def _load(folder: Path, reference_mean_D: Float32 | None, exact_limit: int) -> Derived:
     """Maps saved arrays; `FileNotFoundError` if absent, other plain errors if damaged."""
     names = json.loads((folder / _NAMES).read_bytes())
-    if not all(isinstance(name, str) for part in ("paths", "scales") for name in names[part]):
+    if not all(isinstance(name, str) for part in _LISTS for name in names[part]):
         raise ValueError(f"{_NAMES} has another form")
-    arrays = {name: _load_array(folder / f"{name}.npy", *form) for name, form in _ARRAYS.items()}
-    catalog = Catalog(paths=tuple(names["paths"]), scales=tuple(names["scales"]), **arrays)
+    columns: dict[str, Any] = {part: tuple(names[part]) for part in _LISTS}
+    columns |= {name: _load_array(folder / f"{name}.npy", *form) for name, form in _ARRAYS.items()}
+    catalog = Catalog(**columns)
     damage = catalog.find_damage()
     if damage:
         raise ValueError(damage)
@@ -197,7 +201,8 @@ def _save(catalog: Catalog, scan: "TurboQuantIndex | None", folder: Path) -> Non
         for name in _ARRAYS:
             with _durable(draft / f"{name}.npy") as stream:
                 np.save(stream, getattr(catalog, name), allow_pickle=False)
-        names = {"paths": catalog.paths, "scales": catalog.scales, "scan_sha256": ""}
+        names: dict[str, Any] = {part: getattr(catalog, part) for part in _LISTS}
+        names["scan_sha256"] = ""
         if scan:
             scan.write(str(draft / _SCAN))
             flush(draft / _SCAN)

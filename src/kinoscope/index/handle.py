@@ -13,6 +13,7 @@ from kinoscope.index.rows import FileRow, folder_prefix
 from kinoscope.index.scan import absolute
 from kinoscope.index.store import Store
 from kinoscope.sampling import SamplingConfig
+from kinoscope.thinking.config import Thinking
 from kinoscope.types import EmbedderSpec
 
 if TYPE_CHECKING:
@@ -35,11 +36,12 @@ class Index:
         *,
         model: str | None = None,
         options: "LoadOptions | None" = None,
+        thinking: "Thinking | str | None" = None,
     ) -> None:
         """`open` is the usual way; without an embedder, the one that made the index is loaded."""
         self.store = store
         self._embedder = embedder
-        self._model, self._options = model, options
+        self._model, self._options, self._thinking = model, options, thinking
         self._derived: Derived | None = None
 
     def __repr__(self) -> str:
@@ -59,6 +61,7 @@ class Index:
         create: bool = False,
         model: str | None = None,
         options: "LoadOptions | None" = None,
+        thinking: "Thinking | str | None" = None,
     ) -> "Index":
         """An index that is there; with `create`, one that is made for `embedder` if it is not.
 
@@ -68,14 +71,17 @@ class Index:
             create: make the index if it is not there.
             model: where the index's model lies now, if not where it was.
             options: how that model is loaded.
+            thinking: its steps, see `Embedder.load`; by default those of the index.
 
         Raises `IndexFault` if the folder is no index of this or an earlier format.
         """
         folder = _expanded(folder)
         if create and not is_index(folder):
-            embedder = embedder or Embedder.load(model or "concepts", options=options)
+            name = model or "concepts"
+            embedder = embedder or Embedder.load(name, options=options, thinking=thinking)
             return cls(Store.create(folder, embedder.spec), embedder)
-        return cls(Store.open(folder), embedder, model=model, options=options)
+        store = Store.open(folder)
+        return cls(store, embedder, model=model, options=options, thinking=thinking)
 
     @property
     def spec(self) -> EmbedderSpec:
@@ -86,7 +92,7 @@ class Index:
     def embedder(self) -> Embedder:
         """Turns queries into vectors; loaded on first use."""
         if self._embedder is None:
-            self._embedder = _embedder_of(self.spec, self._model, self._options)
+            self._embedder = _embedder_of(self.spec, self._model, self._options, self._thinking)
         return self._embedder
 
     def derived(self) -> Derived:
@@ -153,6 +159,7 @@ class Index:
             "sources": [str(source) for source in self.store.sources()],
             "model": self.spec.model,
             "sampling": self.spec.sampling,
+            "thinking": self.spec.thinking,
             "spec": self.spec.fingerprint,
             "files": len(rows),
             "videos": len(indexed),
@@ -160,16 +167,27 @@ class Index:
             "damaged": sum(row.corrupt_packets > 0 or row.ends_early for row in indexed.values()),
             "hdr": sum(row.hdr for row in indexed.values()),
             "clips": self.store.count_clips(),
+            **self._thoughts(),
             "hours": round(seconds / 3600, 2),
             "size_mb": round(sum(path.stat().st_size for path in inside) / 2**20, 3),
         }
+
+    def _thoughts(self) -> dict[str, object]:
+        """How many clips took how many steps, and what ended them, where the model thinks."""
+        steps, reasons = self.store.count_thoughts()
+        return {"steps": steps, "reasons": reasons} if self.spec.thinks else {}
 
     def quarantine(self) -> list[FileRow]:
         """Files that could not be read, with fault, message, time and number of tries."""
         return [row for row in self.store.files() if row.state == "failed"]
 
 
-def _embedder_of(spec: EmbedderSpec, model: str | None, options: "LoadOptions | None") -> Embedder:
+def _embedder_of(
+    spec: EmbedderSpec,
+    model: str | None,
+    options: "LoadOptions | None",
+    thinking: "Thinking | str | None",
+) -> Embedder:
     """The embedder that a spec describes, never fetched from the network.
 
     Raises `SpecMismatch` if this version has none like it, `SetupError` if its model is not here.
@@ -177,12 +195,13 @@ def _embedder_of(spec: EmbedderSpec, model: str | None, options: "LoadOptions | 
     try:
         sampling = SamplingConfig.parse(spec.sampling)
         if (model or spec.model) == "concepts":
-            return Embedder.load(sampling=sampling, truncate_dim=spec.dimension)
+            return Embedder.load(sampling=sampling, truncate_dim=spec.dimension, thinking=thinking)
+        thinking = Thinking.described(spec.thinking) if thinking is None else thinking
     except UsageError as error:
         remedy = f"{error}; index again with this version"
         Embedder.load().spec.require_equal(spec, remedy=remedy)
         raise
-    return _checkpoint_of(spec, sampling, model, options)
+    return _checkpoint_of(spec, sampling, model, options, thinking)
 
 
 def _checkpoint_of(
@@ -190,6 +209,7 @@ def _checkpoint_of(
     sampling: SamplingConfig,
     model: str | None,
     options: "LoadOptions | None",
+    thinking: "Thinking | str",
 ) -> Embedder:
     from kinoscope.backbones.options import LoadOptions
 
@@ -197,7 +217,13 @@ def _checkpoint_of(
         options = LoadOptions(offline=True, **_told(spec))
     place = model or spec.model
     try:
-        return Embedder.load(place, sampling=sampling, truncate_dim=spec.dimension, options=options)
+        return Embedder.load(
+            place,
+            sampling=sampling,
+            truncate_dim=spec.dimension,
+            options=options,
+            thinking=thinking,
+        )
     except (UsageError, SetupError) as error:
         raise SetupError(
             f"the model of this index, {place}, cannot be loaded ({error});"

@@ -17,7 +17,9 @@ from kinoscope.types import EmbedderSpec
 if TYPE_CHECKING:
     from filelock import BaseFileLock
 
-FORMAT = 1
+FORMAT = 2
+_WITHOUT_THOUGHTS = 1
+"""What an index is written as whose model does not think: earlier versions read it too."""
 MANIFEST = "kinoscope.json"
 SOURCES = "sources.json"
 LOCK = "writer.lock"
@@ -91,9 +93,8 @@ def write_json(path: Path, value: object) -> None:
 def write_manifest(folder: Path, spec: EmbedderSpec) -> Manifest:
     """Makes `folder` an index: the last step of creation."""
     manifest = Manifest(id=uuid.uuid4().hex, spec=spec)
-    write_json(
-        folder / MANIFEST, {"format": FORMAT, "id": manifest.id, "spec": asdict(manifest.spec)}
-    )
+    form = FORMAT if spec.thinks else _WITHOUT_THOUGHTS
+    write_json(folder / MANIFEST, {"format": form, "id": manifest.id, "spec": asdict(spec)})
     return manifest
 
 

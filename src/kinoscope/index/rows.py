@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import numpy as np
 
 from kinoscope.sampling import WHOLE
-from kinoscope.types import ClipEmbeddings, Float32, Float64, Int64
+from kinoscope.types import ClipEmbeddings, EmbedderSpec, Float32, Float64, Int64
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 FileState = Literal["indexed", "failed"]
 _CLIP_COLUMNS = ("clip_id", "video_id", "scale", "start_s", "end_s", "vector")
+THOUGHT_COLUMNS = ("steps", "reason")
+"""Of an index whose model thinks, see `ClipEmbeddings`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,17 +63,26 @@ class FileRow:
 
 @dataclass(frozen=True, eq=False)
 class ClipTable:
-    """N visible clips, ordered by video, scale (`whole` first) and start; times in seconds."""
+    """N visible clips, ordered by video, scale (`whole` first) and start; times in seconds.
+
+    `steps_N` and `reasons` are 0 and empty strings where the model does not think.
+    """
 
     video_ids: tuple[str, ...]
     scales: tuple[str, ...]
     start_s_N: Float64
     end_s_N: Float64
     vectors_ND: Float32
+    steps_N: Int64
+    reasons: tuple[str, ...]
 
     def __post_init__(self) -> None:
         count = len(self.vectors_ND)
-        columns = (self.video_ids, self.scales, self.start_s_N, self.end_s_N)
+        texts, numbers = (
+            (self.video_ids, self.scales, self.reasons),
+            (self.start_s_N, self.end_s_N, self.steps_N),
+        )
+        columns = (*texts, *numbers)
         assert all(len(column) == count for column in columns), count
 
     def __len__(self) -> int:
@@ -106,12 +117,15 @@ def file_schema() -> "pa.Schema":
     return pa.schema([("path", pa.binary()), *columns[1:]])
 
 
-def clip_schema(dimension: int) -> "pa.Schema":
-    """Columns of `clips`; `vector` has `dimension` float32 values."""
+def clip_schema(spec: EmbedderSpec) -> "pa.Schema":
+    """Columns of `clips`; `vector` has `dimension` float32 values. Thoughts have two more."""
     import pyarrow as pa
 
-    kinds = (*[pa.string()] * 3, *[pa.float64()] * 2, pa.list_(pa.float32(), dimension))
-    return pa.schema(list(zip(_CLIP_COLUMNS, kinds, strict=True)))
+    kinds = (*[pa.string()] * 3, *[pa.float64()] * 2, pa.list_(pa.float32(), spec.dimension))
+    columns = list(zip(_CLIP_COLUMNS, kinds, strict=True))
+    if spec.thinks:
+        columns += zip(THOUGHT_COLUMNS, (pa.int64(), pa.string()), strict=True)
+    return pa.schema(columns)
 
 
 def arrow_of_files(rows: Collection[FileRow]) -> "pa.Table":
@@ -138,8 +152,8 @@ def files_of_arrow(table: "pa.Table") -> list[FileRow]:
     return sorted(rows, key=lambda row: row.path)
 
 
-def arrow_of_clips(videos: Mapping[str, ClipEmbeddings], dimension: int) -> "pa.Table":
-    """All clips of some videos as Arrow; a vector of another length is our error."""
+def arrow_of_clips(videos: Mapping[str, ClipEmbeddings], spec: EmbedderSpec) -> "pa.Table":
+    """All clips of some videos as Arrow; vectors of another spec are our error."""
     import pyarrow as pa
 
     columns: dict[str, list[Any]] = {name: [] for name in _CLIP_COLUMNS[:-1]}
@@ -150,10 +164,15 @@ def arrow_of_clips(videos: Mapping[str, ClipEmbeddings], dimension: int) -> "pa.
             for name, value in zip(columns, row, strict=True):
                 columns[name].append(value)
     vectors_ND = np.concatenate([clips.vectors_ND for clips in videos.values()])
-    assert vectors_ND.shape[1] == dimension, (vectors_ND.shape, dimension)
+    assert vectors_ND.shape[1] == spec.dimension, (vectors_ND.shape, spec.dimension)
     flat = pa.array(vectors_ND.ravel())
-    vectors = pa.FixedSizeListArray.from_arrays(flat, dimension)
-    return pa.table({**columns, "vector": vectors}, schema=clip_schema(dimension))
+    columns["vector"] = pa.FixedSizeListArray.from_arrays(flat, spec.dimension)
+    steps = [count for clips in videos.values() for count in clips.steps]
+    assert len(steps) == (len(vectors_ND) if spec.thinks else 0), (len(steps), spec.thinking)
+    if spec.thinks:
+        reasons = [reason for clips in videos.values() for reason in clips.reasons]
+        columns |= zip(THOUGHT_COLUMNS, (steps, reasons), strict=True)
+    return pa.table(columns, schema=clip_schema(spec))
 
 
 def clips_of_arrow(table: "pa.Table", visible: Collection[str], dimension: int) -> ClipTable:
@@ -180,7 +199,19 @@ def clips_of_arrow(table: "pa.Table", visible: Collection[str], dimension: int) 
         start_s_N=start_s_N[order_N],
         end_s_N=keys["end_s"].to_numpy()[order_N],
         vectors_ND=vectors_ND,
+        **_thoughts(keys, order_N),
     )
+
+
+def _thoughts(keys: "pa.Table", order_N: Int64) -> dict[str, Any]:
+    steps, reason = THOUGHT_COLUMNS
+    if steps not in keys.column_names:
+        return {"steps_N": np.zeros(len(keys), np.int64), "reasons": ("",) * len(keys)}
+    reasons = keys[reason].to_pylist()
+    return {
+        "steps_N": keys[steps].to_numpy()[order_N],
+        "reasons": tuple(reasons[i] for i in order_N),
+    }
 
 
 def _ranks(names: Sequence[str]) -> Int64:

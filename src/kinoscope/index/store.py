@@ -4,6 +4,7 @@ import errno
 import logging
 import os
 import shutil
+from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
@@ -65,7 +66,7 @@ class Store:
             folder.mkdir(parents=True, exist_ok=True)
         with manifest.locked(folder, manifest.writer_lock(folder)), disk_faults(folder):
             _require_vacant(folder)  # another process may have been faster
-            _create_tables(folder, spec.dimension)
+            _create_tables(folder, spec)
             identity = manifest.write_manifest(folder, spec)
         return cls(folder, identity)
 
@@ -139,7 +140,7 @@ class Store:
             paths = {os.fsencode(row.path): row for row in files}
             self._replaced_files |= not known["files"].isdisjoint(paths)
             if clips:
-                self._put("clips", rows.arrow_of_clips(clips, self.spec.dimension), set(clips))
+                self._put("clips", rows.arrow_of_clips(clips, self.spec), set(clips))
             if paths:
                 self._put("files", rows.arrow_of_files(paths.values()), set(paths))
 
@@ -250,6 +251,21 @@ class Store:
         counts = column.value_counts().to_pylist()
         return sum(each["counts"] for each in counts if each["values"] in indexed)
 
+    def count_thoughts(self) -> tuple[dict[int, int], dict[str, int]]:
+        """How many visible clips have how many steps, and what ended them; empty without thinking.
+
+        Without reading vectors.
+        """
+        if not self.spec.thinks:
+            return {}, {}
+        indexed = self._column("files", "video_id", "state = 'indexed'")
+        with disk_faults(self.folder):
+            columns = ["video_id", *rows.THOUGHT_COLUMNS]
+            found = self._table("clips").search().select(columns).to_arrow().to_pydict()
+        seen = [row[1:] for row in zip(*found.values(), strict=True) if row[0] in indexed]
+        counts = [Counter(column) for column in zip(*seen, strict=True)] or [Counter(), Counter()]
+        return dict(sorted(counts[0].items())), dict(counts[1].most_common())
+
     def snapshot(self) -> tuple[tuple[int, int], list[FileRow], ClipTable]:
         """Versions, files and visible clips that belong together, while a writer may be at work."""
         with disk_faults(self.folder):
@@ -265,7 +281,7 @@ class Store:
         import lancedb
 
         table = lancedb.connect(self.folder).open_table(name)
-        schemas = {"clips": rows.clip_schema(self.spec.dimension), "files": rows.file_schema()}
+        schemas = {"clips": rows.clip_schema(self.spec), "files": rows.file_schema()}
         if not table.schema.equals(schemas[name]):
             raise ValueError(f"table {name} has other columns")
         return table
@@ -291,7 +307,7 @@ def _require_vacant(folder: Path) -> None:
         raise IndexFault(f"{folder} is not empty ({min(foreign)}): choose another folder")
 
 
-def _create_tables(folder: Path, dimension: int) -> None:
+def _create_tables(folder: Path, spec: EmbedderSpec) -> None:
     """Empty tables in place of whatever a killed creation left."""
     import lancedb
 
@@ -299,7 +315,7 @@ def _create_tables(folder: Path, dimension: int) -> None:
         if entry.is_dir():
             shutil.rmtree(entry)
     tables = lancedb.connect(folder)
-    tables.create_table("clips", schema=rows.clip_schema(dimension))
+    tables.create_table("clips", schema=rows.clip_schema(spec))
     tables.create_table("files", schema=rows.file_schema())
 
 

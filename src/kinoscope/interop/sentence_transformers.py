@@ -110,6 +110,11 @@ def _exportable(embedder: Embedder) -> MLLM:
             f"the {backbone.model} model cannot be exported: sentence-transformers loads models of"
             " Transformers"
         )
+    if embedder.thinker is not None:
+        raise UsageError(
+            f"{backbone.model} thinks, which sentence-transformers does not: load it with the"
+            " thinking none to export it"
+        )
     if "layer" in backbone.head:
         raise UsageError(
             f"head {backbone.head!r} cannot be exported: sentence-transformers reads the last"

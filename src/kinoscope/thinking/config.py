@@ -17,6 +17,9 @@ MOST_STEPS = 1024
 MOST_TOP = 4096
 
 _WRITTEN = re.compile(r"(?:(\w+):)?([a-z]+)(?:=([\w.+-]+))?(?::(\w+))?")
+_DESCRIBED = re.compile(
+    r"(text|latent)(?: of (\d+))?, (\w+)(?: (?:at|to) ([\d.e-]+))?(?:, at most (\d+))?"
+)
 _VALUES = {"halt": "threshold", "converged": "epsilon"}
 
 
@@ -64,8 +67,8 @@ class ThinkConfig:
         if self.rule == "fixed":
             return f"{self.source}{top}, fixed at {self.max_steps}"
         said = {
-            "halt": f"halt at {self.threshold:g}",
-            "converged": f"converged to {self.epsilon:g}",
+            "halt": f"halt at {self.threshold}",
+            "converged": f"converged to {self.epsilon}",
         }
         return f"{self.source}{top}, {said.get(self.rule, self.rule)}, at most {self.max_steps}"
 
@@ -102,6 +105,17 @@ class Thinking:
             raise UsageError(f"thinking {text!r}: give one rule, or QUERY,DOCUMENT")
         configs = [parse_thinking(side.strip(), max_steps=max_steps) for side in sides]
         return cls(query=configs[0], document=configs[-1])
+
+    @classmethod
+    def described(cls, text: str) -> "Thinking":
+        """The reverse of `describe`, whatever a spec has learned behind it.
+
+        Raises `UsageError` for a text that no version wrote.
+        """
+        said = text.partition("; learned ")[0]
+        apart = re.fullmatch(r"query (.+); document (.+)", said)
+        query, document = apart.groups() if apart else (said, said)
+        return cls(query=_described(query), document=_described(document))
 
     def __bool__(self) -> bool:
         """Whether any side takes steps."""
@@ -165,6 +179,26 @@ def parse_thinking(text: str, *, max_steps: int | None = None) -> ThinkConfig | 
     elif max_steps is not None:
         given["max_steps"] = max_steps
     return ThinkConfig(**given)
+
+
+def _described(text: str) -> ThinkConfig | None:
+    """The reverse of `ThinkConfig.describe`, or of `none`."""
+    if text == "none":
+        return None
+    found = _DESCRIBED.fullmatch(text)
+    if found:
+        source, top, rule, value, most = found.groups()
+        given: dict[str, Any] = {"source": source, "rule": rule}
+        steps = value if rule == "fixed" else most
+        if rule in _VALUES and value is not None:
+            given[_VALUES[rule]] = _number(text, value, float)
+        for name, number in (("max_steps", steps), ("top", top)):
+            if number is not None:
+                given[name] = _number(text, number, int)
+        config = ThinkConfig(**given)
+        if config.describe() == text:
+            return config
+    raise UsageError(f"thinking {text!r} is none that this version knows")
 
 
 def _number(text: str, value: str, kind: type) -> Any:

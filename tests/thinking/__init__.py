@@ -1,0 +1,1 @@
+"""Steps behind a prompt."""
