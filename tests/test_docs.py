@@ -44,7 +44,7 @@ def test_every_saved_result_names_the_recipe_that_writes_it() -> None:
         assert re.fullmatch(r"[0-9a-f]{7,40}", result.commit), f"{path.stem}: {result.commit}"
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/quickstart.md"])
+@pytest.mark.parametrize("page", ["README.md", "docs/quickstart.md", "docs/thinking.md"])
 def test_python_blocks_run_as_a_newcomer_would_run_them(page: str, tmp_path, video_folder) -> None:
     home = tmp_path / "home"
     home.mkdir()
