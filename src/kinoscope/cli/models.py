@@ -111,17 +111,20 @@ def export(
         typer.Option("--format", metavar="FORM", help="sentence-transformers or transformers."),
     ] = "sentence-transformers",
     options: ModelOptions = None,
+    thinking: ThinkingRule = None,
+    max_steps: MaxSteps = None,
 ) -> None:
     """Write a model in a form that other tools load.
 
     sentence-transformers: a folder for SentenceTransformer, with the same vectors. transformers:
-    the whole multimodal LLM, an adapter merged into it, which still generates.
+    the whole multimodal LLM, an adapter merged into it, which still generates, and thinks.
     """
     from kinoscope.embedder import Embedder
 
     if form not in _FORMS:
         raise UsageError(f"--format {form!r}: choose {' or '.join(_FORMS)}")
-    embedder = Embedder.load(model, options=load_options(model, options))
+    rules = thinking_of(thinking, max_steps)
+    embedder = Embedder.load(model, options=load_options(model, options), thinking=rules)
     if form == "transformers":
         embedder.save(to)
     else:

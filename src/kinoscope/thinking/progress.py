@@ -61,13 +61,13 @@ class Progress:
         self._step += 1
         self._pool(states_BD)
         self._halt(states_BD)
-        staying = []
+        staying, thoughts_BD, z_BD = [], _numpy(states_BD), _numpy(self._z)
         for place, (number, token) in enumerate(zip(self._going, ids, strict=True)):
             row = self._rows[number]
-            row.states.append(_numpy(states_BD[place]))
+            row.states.append(thoughts_BD[place])
             row.reason = self._reason(row, ended=ended[place])
             if row.reason is not None:
-                row.vector_D = normalise(_numpy(self._z[place])[None])[0]
+                row.vector_D = normalise(z_BD[place : place + 1])[0]
                 continue
             staying.append(place)
             if token is not None:
