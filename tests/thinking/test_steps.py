@@ -6,7 +6,6 @@ import torch
 
 from kinoscope.backbones.session import KVSession
 from kinoscope.thinking.config import ThinkConfig, Thinking
-from kinoscope.thinking.kv_former import unit
 from kinoscope.thinking.steps import end_ids, likeliest_ids, soft_tokens
 from kinoscope.thinking.thinker import Thinker, prefixes
 from tests.backbones.checks import SAME, cosine
@@ -23,15 +22,27 @@ def thinker(backbone, rule, pooling="last"):
     return Thinker(backbone, Thinking.parse(rule), pooling)
 
 
-@pytest.mark.parametrize("top", [100, 3, 4096])
-def test_latent_steps_are_those_of_reading_everything_again(backbone, top):
+def test_steps_of_every_family_are_those_of_reading_everything_again(any_backbone):
+    contents = naive.contents(any_backbone)
+    latent, text = (
+        thinker(any_backbone, f"{source}:fixed:{STEPS}").think(contents)
+        for source in ("latent", "text")
+    )
+    for row, content in enumerate(contents):
+        assert least(latent[row].states_KD, naive.latent(any_backbone, content, STEPS)) >= SAME
+        wanted_KD, _ = naive.text(any_backbone, content, STEPS)
+        assert least(text[row].states_KD, wanted_KD[: text[row].steps]) >= SAME
+
+
+@pytest.mark.parametrize("top", [3, 4096])
+def test_latent_steps_mix_as_many_words_as_they_are_told(backbone, top):
     contents = naive.contents(backbone)
     config = ThinkConfig(max_steps=STEPS, top=top)
     thoughts = Thinker(backbone, Thinking.both(config)).think(contents)
     for content, thought in zip(contents, thoughts, strict=True):
         wanted_KD = naive.latent(backbone, content, STEPS, top)
         assert least(thought.states_KD, wanted_KD) >= SAME
-        assert cosine(thought.vector_D, unit(torch.from_numpy(thought.states_KD)).numpy()[0]) < 0.99
+        assert cosine(thought.states_KD[1], naive.latent(backbone, content, 2, 100)[1]) < SAME
 
 
 def test_text_steps_are_those_of_reading_everything_again_and_what_generate_says(backbone):
