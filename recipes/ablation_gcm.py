@@ -70,6 +70,7 @@ def trained(arm: str) -> MLLM:
         run(pre_training(arm), root, stage, tell=print)
         stage = 2
     _report, backbone = run(tasks(), root, stage, tell=print)
+    assert isinstance(backbone, MLLM), "no arm thinks"
     return backbone
 
 

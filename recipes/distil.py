@@ -22,7 +22,7 @@ from kinoscope.evaluation.metrics import mean_with_interval, paired_p_value, rec
 from kinoscope.evaluation.results import Metric, save_result
 from kinoscope.evaluation.world.retrieval import CUTOFFS
 from kinoscope.training.lessons import LessonConfig
-from kinoscope.training.recipe import Recipe, begin_with, run, stage_folder
+from kinoscope.training.recipe import Recipe, begin_with, embedder_of, run, stage_folder
 from kinoscope.training.sources.concept_pictures import concept_pictures, fetch
 from kinoscope.training.task import LoopConfig
 from kinoscope.types import Int64
@@ -66,8 +66,8 @@ def measure(chosen: argparse.Namespace) -> None:
     for temperature in chosen.temperatures:
         made = recipe(chosen.run, chosen.stage, temperature, steps=chosen.steps, takes=chosen.takes)
         with tempfile.TemporaryDirectory(prefix="kinoscope-") as folder:
-            _, backbone = run(made, Path(folder), 0, tell=print)
-        after = still_ranks(Embedder(backbone, sampling=SAMPLING))
+            _, found = run(made, Path(folder), 0, tell=print)
+        after = still_ranks(embedder_of(found, SAMPLING))
         name = f"after_t{temperature:g}"
         better = paired_p_value(recall_at(10, after), recall_at(10, before))
         metrics |= recalls(name, after)

@@ -15,7 +15,7 @@ from kinoscope.backbones.options import LoadOptions
 from kinoscope.errors import UsageError
 from kinoscope.evaluation.world.quick import quick
 from kinoscope.mini_weights import mini_files
-from kinoscope.training.lessons import STAGES, LessonConfig
+from kinoscope.training.lessons import STAGES, LessonConfig, Model
 from kinoscope.training.recipe import Recipe
 from kinoscope.training.sources import FeatureCache, GeneratedSource, Source
 from kinoscope.training.sources.concept_pictures import concept_pictures
@@ -82,9 +82,9 @@ def sources(stage: int) -> Sequence[Source]:
     return (world, concept_pictures(SAMPLING)) if stage == 3 else (world,)
 
 
-def validate(backbone: MLLM, cache: FeatureCache) -> Mapping[str, float]:
+def validate(model: Model, cache: FeatureCache) -> Mapping[str, float]:
     """Retrieval and reversal on held-out nouns and wordings."""
-    return quick(backbone, GeneratedSource("validation", VALIDATED), cache, count=VALIDATED)
+    return quick(model, GeneratedSource("validation", VALIDATED), cache, count=VALIDATED)
 
 
 def untrained() -> MLLM:

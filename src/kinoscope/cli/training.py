@@ -37,9 +37,8 @@ def train(
     the model can be given to --model. Several processes share each batch under torchrun -m
     kinoscope train. Needs kinoscope[train].
     """
-    from kinoscope.embedder import Embedder
     from kinoscope.training.gather import join_launcher, process_number
-    from kinoscope.training.recipe import load_recipe, run, stage_folder
+    from kinoscope.training.recipe import embedder_of, load_recipe, run, stage_folder
 
     chosen = load_recipe(recipe, stage)
     root = to or Path("runs") / recipe.stem
@@ -48,7 +47,7 @@ def train(
         raise UsageError(f"{model} is there: the stage is done; delete it to write the model anew")
     join_launcher()
     first = process_number() == 0
-    report, backbone = run(
+    report, trained = run(
         chosen,
         root,
         stage,
@@ -61,7 +60,7 @@ def train(
     if report.ended == "stopped":
         say(f"stopped after step {done} of {chosen.loop.steps}; run it again to go on")
         raise typer.Exit(130)
-    Embedder(backbone, sampling=chosen.sampling).save(model)
+    embedder_of(trained, chosen.sampling).save(model)
     say(f"{report.ended} after step {done}; model in {model}")
 
 

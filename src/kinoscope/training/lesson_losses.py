@@ -12,6 +12,7 @@ from kinoscope.training.gather import gather_objects, gathered
 from kinoscope.training.lesson_batches import Pairs
 from kinoscope.training.losses import distilled, localisation, matching, two_way
 from kinoscope.training.teaching import embed, teach
+from kinoscope.training.thoughts import Thoughts
 from kinoscope.training.words import Vocabulary, word_loss
 from kinoscope.types import Content, Features
 
@@ -29,9 +30,14 @@ class LessonLosses:
         vocabulary: Vocabulary | None = None,
         *,
         match_temperature: float = 1.0,
+        thoughts: Thoughts | None = None,
     ) -> None:
-        """`temperature` is asked for at each contrast, since it is learned; that of `match` not."""
+        """`temperature` is asked for at each contrast, since it is learned; that of `match` not.
+
+        With `thoughts`, vectors are those of one thought, and contrast is `thinking`.
+        """
         self._backbone, self._temperature = backbone, temperature
+        self._thoughts = thoughts
         self._match_temperature = match_temperature
         self._vocabulary = vocabulary
         tokenizer = backbone.checkpoint.family.processor.tokenizer
@@ -50,8 +56,8 @@ class LessonLosses:
 
     def contrast(self, batch: Pairs) -> Any:
         """Two-way InfoNCE, each video also against its own wrong text."""
-        video_BD = embed(self._backbone, [Content(clip=clip) for clip in batch.clips])
-        text_ND = embed(self._backbone, [Content(text=t) for t in [*batch.texts, *batch.hard]])
+        video_BD = self._of_clips(batch.clips)
+        text_ND = self._of_texts([*batch.texts, *batch.hard])
         text_BD, hard_BD = text_ND.split([len(batch.texts), len(batch.hard)])
         found = two_way(
             gathered(video_BD),
@@ -62,12 +68,18 @@ class LessonLosses:
         )
         return found.rows_B.sum()
 
+    def thinking(self, batch: Pairs, step: int) -> dict[str, Any]:
+        """`THINKING_TERMS`: the same contrast after each step; `step` is that of the run."""
+        assert self._thoughts is not None
+        return self._thoughts.terms(
+            batch, step, temperature=self._temperature(), same_BN=_equal(batch.texts)
+        )
+
     def distil(
         self, clips: list[Features], texts: list[str], videos_BD: Any, texts_BD: Any, heat: float
     ) -> Any:
         """Similarities of a teacher, whose vectors are given, at its temperature `heat`."""
-        video = gathered(embed(self._backbone, [Content(clip=clip) for clip in clips]))
-        text = gathered(embed(self._backbone, [Content(text=text) for text in texts]))
+        video, text = gathered(self._of_clips(clips)), gathered(self._of_texts(texts))
         device = video.own_BD.device
         taught_video, taught_text = (
             gathered(torch.from_numpy(rows_BD).to(device)) for rows_BD in (videos_BD, texts_BD)
@@ -122,12 +134,22 @@ class LessonLosses:
 
     def locate(self, cut: list[Features], texts: list[str], labels_QN: Any) -> Any:
         """Contrast of each text with windows of its own video."""
-        windows_ND = embed(self._backbone, [Content(clip=clip) for clip in cut])
-        queries_QD = embed(self._backbone, [Content(text=text) for text in texts])
+        windows_ND, queries_QD = self._of_clips(cut), self._of_texts(texts)
         labels_QN = labels_QN.to(queries_QD.device)
         return localisation(
             queries_QD, windows_ND, labels_QN, temperature=self._temperature()
         ).sum()
+
+    def _of_clips(self, clips: list[Features]) -> Any:
+        contents = [Content(clip=clip) for clip in clips]
+        if self._thoughts is None:
+            return embed(self._backbone, contents)
+        return self._thoughts.first(contents, "document")
+
+    def _of_texts(self, texts: list[str]) -> Any:
+        if self._thoughts is None:
+            return embed(self._backbone, [Content(text=text) for text in texts])
+        return self._thoughts.first([Content(text=text, role="query") for text in texts], "query")
 
 
 def _equal(texts: list[str]) -> Any:

@@ -14,6 +14,7 @@ import torch
 
 from kinoscope.backbones.mllm import MLLM
 from kinoscope.errors import UsageError
+from kinoscope.thinking.thinker import Thinker
 from kinoscope.training.lesson_batches import (
     Drawn,
     captioned,
@@ -26,8 +27,13 @@ from kinoscope.training.lesson_batches import (
 from kinoscope.training.lesson_losses import LessonLosses
 from kinoscope.training.sampler import Draw, Part
 from kinoscope.training.task import Batch, Terms, Value
+from kinoscope.training.thinking_losses import THINKING_TERMS
+from kinoscope.training.thoughts import ThinkingLesson, Thoughts
 from kinoscope.training.words import Vocabulary
 from kinoscope.types import Features
+
+Model = MLLM | Thinker
+"""What is taught, as it embeds."""
 
 LESSONS = ("words", "captions", "details", "questions", "matching", "moments", "distil")
 TERMS = ("words", "contrast", "caption", "answer", "match", "locate", "distil")
@@ -88,6 +94,8 @@ class LessonConfig:
     Attributes:
         shares: draws of each lesson, relative to the others; one that is not named is left out.
         weights: of `TERMS`; 0 leaves one out.
+        thinking: steps before a vector; None: none. Then `THINKING_TERMS` stand for `contrast`,
+            and together have its weight; moments and distillation have vectors of one thought.
         temperature: of contrasts, where learning begins.
         partners: probability that a video with `backward` texts brings its reversal along, a pair
             of its own: the two are each other's hard negatives.
@@ -117,6 +125,7 @@ class LessonConfig:
     stride_s: float = 1.0
     trained: tuple[str, ...] = ()
     frozen: tuple[str, ...] = ("visual", "vision", "embed_tokens", "lm_head")
+    thinking: ThinkingLesson | None = None
 
     def __post_init__(self) -> None:
         for name, known, given in (
@@ -148,6 +157,26 @@ class LessonConfig:
                 raise UsageError(
                     f"{name} {getattr(self, name)!r} is out of range: see LessonConfig"
                 )
+        taught = any("contrast" in _TERMS_OF[lesson] for lesson in self.shares)
+        if self.thinking is not None and not (taught and self.weights.get("contrast")):
+            raise UsageError(
+                "thinking is taught by contrast alone: weigh it, in captions or details, or leave"
+                " thinking out"
+            )
+
+    def describe(self) -> str:
+        """All of it; without thinking as before there was any, so that old runs go on."""
+        known = asdict(self)
+        if self.thinking is None:
+            del known["thinking"]
+        return str(known)
+
+    @property
+    def term_weights(self) -> Mapping[str, float]:
+        """Of all terms, those of thinking among them."""
+        if self.thinking is None:
+            return self.weights
+        return {**self.weights, **self.thinking.weights(self.weights["contrast"])}
 
 
 _TERMS_OF = {
@@ -194,11 +223,14 @@ class Lessons:
         backbone: MLLM,
         library: Library,
         config: LessonConfig,
-        validate: Callable[[MLLM], Mapping[str, float]] = lambda _backbone: {},
+        validate: Callable[[Model], Mapping[str, float]] = lambda _model: {},
+        *,
+        thoughts: Thoughts | None = None,
     ) -> None:
-        """`validate` measures the model on held-out data."""
+        """`validate` measures the model on held-out data; `thoughts` are of `config.thinking`."""
+        assert (thoughts is None) == (config.thinking is None), config.thinking
         self._backbone, self._library, self._config = backbone, library, config
-        self._validate = validate
+        self._validate, self._thoughts = validate, thoughts
         self._network = backbone.checkpoint.model
         self._heat = torch.nn.Parameter(torch.tensor(-math.log(config.temperature)))
         vocabulary = self._vocabulary() if "words" in config.shares else None
@@ -207,6 +239,7 @@ class Lessons:
             self._temperature,
             vocabulary,
             match_temperature=config.match_temperature,
+            thoughts=thoughts,
         )
         self._rows = self._teachable()
         self._trained = dict(self._chosen())
@@ -216,13 +249,15 @@ class Lessons:
         return {
             "model": self._backbone.weights,
             "data": self._library.describe(),
-            "lessons": str(asdict(self._config)),
+            "lessons": self._config.describe(),
         }
 
     def parameters(self) -> Iterable[tuple[str, Any]]:
-        """Those that learn, and the temperature."""
+        """Those that learn, the temperature, and what is learned of thinking."""
         yield "temperature", self._heat
         yield from self._trained.items()
+        if self._thoughts is not None:
+            yield from self._thoughts.parameters()
 
     def parts(self) -> Mapping[str, Part]:
         """A part for each lesson, of the examples that have something for it."""
@@ -263,14 +298,19 @@ class Lessons:
             "locate": known.locate,
             "distil": known.distil,
         }
-        sums = {name: losses[name](*inputs) for name in batch.counts}
-        return Terms(sums, self._config.weights)
+        sums = {name: losses[name](*inputs) for name in batch.counts if name in losses}
+        thought = [name for name in batch.counts if name in THINKING_TERMS]
+        if thought:
+            found = known.thinking(inputs[0], step)
+            sums |= {name: found[name] for name in thought}
+        return Terms(sums, self._config.term_weights)
 
     def validate(self) -> Mapping[str, float]:
         """As given, in evaluation mode."""
         self._network.eval()
         with torch.inference_mode():
-            return dict(self._validate(self._backbone))
+            thinker = self._thoughts and self._thoughts.thinker
+            return dict(self._validate(thinker or self._backbone))
 
     def _chosen(self) -> Iterable[tuple[str, Any]]:
         config = self._config
@@ -312,9 +352,9 @@ class Lessons:
             hard=config.hard,
             told=config.told,
         )
-        return self._counted(
-            (made,), {"contrast": len(made.clips), "caption": self._count(made.said)}
-        )
+        contrasts = ("contrast",) if config.thinking is None else THINKING_TERMS
+        counts = dict.fromkeys(contrasts, len(made.clips))
+        return self._counted((made,), {**counts, "caption": self._count(made.said)})
 
     def _questions(self, drawn: Drawn) -> Batch:
         clips, asked, answers = questions(drawn, self._config.asked)
@@ -355,5 +395,5 @@ class Lessons:
 
     def _counted(self, inputs: tuple[Any, ...], counts: Mapping[str, int]) -> Batch:
         """With the counts of the terms that weigh something: only those are computed."""
-        weights = self._config.weights
+        weights = self._config.term_weights
         return Batch(inputs, {name: float(n) for name, n in counts.items() if weights.get(name)})

@@ -6,15 +6,18 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from kinoscope.backbones.mllm import MLLM
+from kinoscope.embedder import Embedder
 from kinoscope.errors import UsageError
 from kinoscope.packages import cache_folder
 from kinoscope.sampling import SamplingConfig
+from kinoscope.thinking.thinker import Thinker
 from kinoscope.training.checkpoint import final_checkpoint, usable_weights
 from kinoscope.training.gather import join_launcher, process_number, wait_for_all
 from kinoscope.training.journal import Record, plot
-from kinoscope.training.lessons import LessonConfig, Lessons
+from kinoscope.training.lessons import LessonConfig, Lessons, Model
 from kinoscope.training.loop import train
 from kinoscope.training.lora import merge_lora, name_beside_lora
 from kinoscope.training.optimiser import copy_weights
@@ -23,8 +26,9 @@ from kinoscope.training.sources import FeatureCache, Source
 from kinoscope.training.sources.feature_cache import Library, warmed
 from kinoscope.training.sources.joined import JoinedLibrary
 from kinoscope.training.task import LoopConfig
+from kinoscope.training.thoughts import PREFIX, Thoughts
 
-Validate = Callable[[MLLM, FeatureCache], Mapping[str, float]]
+Validate = Callable[[Model, FeatureCache], Mapping[str, float]]
 Told = Callable[[str], None]
 
 
@@ -120,18 +124,21 @@ def run(
     *,
     progress: Callable[[Record], None] | None = None,
     tell: Told = lambda _line: None,
-) -> tuple[Report, MLLM]:
+) -> tuple[Report, Model]:
     """Trains a stage in `root/stage-N`, going on after an interruption; the report and the model.
 
     A stage begins with the weights of those before it, of which a stage 0 need not be there. The
-    model is that of the best checkpoint, else of the last, a LoRA merged into it.
+    model is that of the best checkpoint, else of the last, a LoRA merged into it; where thinking
+    was taught it is the `Thinker` around it.
     Under `accelerate launch` or torchrun all processes share each batch; only the first writes.
     Raises `UsageError` if a stage before is not there, and as `train` does.
     """
     join_launcher()
     first = process_number() == 0
-    backbone = recipe.model()
-    _begin_after(backbone, root, stage, tell)
+    backbone, thinking = recipe.model(), recipe.lessons.thinking
+    thoughts = None if thinking is None else Thoughts(backbone, thinking, recipe.loop.steps)
+    model = backbone if thoughts is None else thoughts.thinker
+    _begin_after(model, root, stage, tell)
     if not first:
         wait_for_all()  # for the features that the first process computes
     library, cache = recipe.library(backbone, tell)
@@ -143,37 +150,46 @@ def run(
         library,
         recipe.lessons,
         (lambda model: validate(model, cache)) if validate else lambda _model: {},
+        thoughts=thoughts,
     )
     folder = stage_folder(root, stage)
     report = train(lessons, recipe.loop, folder, progress=progress)
     if first:
         plot(folder)
     wait_for_all()  # the first process has written the last checkpoint
-    begin_with(backbone, folder)
+    begin_with(model, folder)
     merge_lora(backbone)
     backbone.checkpoint.model.eval()
-    return report, backbone
+    return report, model
 
 
-def _begin_after(backbone: MLLM, root: Path, stage: int, tell: Told) -> None:
+def _begin_after(model: Model, root: Path, stage: int, tell: Told) -> None:
     """With the weights of all stages before, in their order: one may have trained only a part."""
     for earlier in range(stage):
         folder = stage_folder(root, earlier)
         if earlier > 0 or folder.exists():
-            begin_with(backbone, folder)
+            begin_with(model, folder)
             tell(f"begins with the weights of {final_checkpoint(folder)}")
 
 
-def begin_with(backbone: MLLM, folder: Path) -> None:
+def embedder_of(model: Model, sampling: SamplingConfig) -> Embedder:
+    """The embedder around what a stage came to."""
+    if isinstance(model, Thinker):
+        return Embedder(model.backbone, sampling=sampling, thinker=model)
+    return Embedder(model, sampling=sampling)
+
+
+def begin_with(model: Model, folder: Path) -> None:
     """Overwrites the weights that a stage trained with those of its best, or last, checkpoint.
 
-    Of its moving average, where there is one. The model may have a LoRA that the stage had not.
+    Of its moving average, where there is one. The model may have a LoRA that the stage had not, or
+    think where the stage did not.
     Raises `UsageError` if there is no checkpoint, or one that does not fit the model.
     """
     place = final_checkpoint(folder)
     if place is None:
         raise UsageError(f"{folder} has no checkpoint: train the stage before first")
-    known = dict(backbone.checkpoint.model.named_parameters())
+    known = _weights(model)
     weights = {
         name_beside_lora(name, known): values
         for name, values in usable_weights(place).items()
@@ -186,3 +202,10 @@ def begin_with(backbone: MLLM, folder: Path) -> None:
             " or give another folder"
         )
     copy_weights(weights, {name: known[name] for name in weights})
+
+
+def _weights(model: Model) -> dict[str, Any]:
+    if not isinstance(model, Thinker):
+        return dict(model.checkpoint.model.named_parameters())
+    learned = {PREFIX + name: values for name, values in model.learned.named_parameters()}
+    return {**_weights(model.backbone), **learned}

@@ -1,39 +1,49 @@
 """Unit vectors of any number of clips and texts, a group of them in memory at a time."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import islice
 
 import numpy as np
 
 from kinoscope.backbones.protocol import Backbone
 from kinoscope.heads import HEADS
+from kinoscope.thinking.thinker import Thinker
 from kinoscope.types import Content, Features, Float32
 
 _GROUP = 512
 
 
-def embed(backbone: Backbone, contents: Iterable[Content]) -> Float32:
-    """Unit vectors [N, D] in the order of contents, as an `Embedder` of this backbone makes them.
+def embed(model: Backbone | Thinker, contents: Iterable[Content]) -> Float32:
+    """Unit vectors [N, D] in the order of contents, as an `Embedder` of this model makes them.
 
     A group of contents is alive at a time, and is batched by length within.
     """
-    head = HEADS[backbone.head.split()[0]]
-    parts = [np.empty((0, backbone.dimension), np.float32)]
+    width = model.size if isinstance(model, Thinker) else model.dimension
+    parts = [np.empty((0, width), np.float32)]
     waiting = iter(contents)
     while group := list(islice(waiting, _GROUP)):
-        vectors_ND = np.full((len(group), backbone.dimension), np.nan, np.float32)
-        for rows, states in backbone.states(group):
-            vectors_ND[rows] = head(states)
-        assert np.isfinite(vectors_ND).all(), "a content without a vector"
-        parts.append(vectors_ND)
+        parts.append(_thought(model, group) if isinstance(model, Thinker) else _read(model, group))
     return np.concatenate(parts)
 
 
-def embed_clips(backbone: Backbone, clips: Iterable[Features]) -> Float32:
+def _thought(thinker: Thinker, group: Sequence[Content]) -> Float32:
+    return np.stack([thought.vector_D for thought in thinker.think(group)])
+
+
+def _read(backbone: Backbone, group: Sequence[Content]) -> Float32:
+    head = HEADS[backbone.head.split()[0]]
+    vectors_ND = np.full((len(group), backbone.dimension), np.nan, np.float32)
+    for rows, states in backbone.states(group):
+        vectors_ND[rows] = head(states)
+    assert np.isfinite(vectors_ND).all(), "a content without a vector"
+    return vectors_ND
+
+
+def embed_clips(model: Backbone | Thinker, clips: Iterable[Features]) -> Float32:
     """Unit vectors [N, D] of clips."""
-    return embed(backbone, (Content(clip=clip) for clip in clips))
+    return embed(model, (Content(clip=clip) for clip in clips))
 
 
-def embed_texts(backbone: Backbone, texts: Iterable[str]) -> Float32:
+def embed_texts(model: Backbone | Thinker, texts: Iterable[str]) -> Float32:
     """Unit vectors [N, D] of queries."""
-    return embed(backbone, (Content(text=text, role="query") for text in texts))
+    return embed(model, (Content(text=text, role="query") for text in texts))
