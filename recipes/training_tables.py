@@ -116,7 +116,7 @@ def speed_table() -> str:
     """How fast training is, and where its time goes."""
     result = load_result("train_speed", folder=RESULTS)
     rows = [[label, f"{result.metrics[name].value:.3g}"] for label, name in _SPEED]
-    return f"{_table(('', ''), rows)}\nBy `{result.command}`.\n"
+    return f"{table(('', ''), rows)}\nBy `{result.command}`.\n"
 
 
 def mini_speed_table() -> str:
@@ -130,15 +130,15 @@ def mini_speed_table() -> str:
         rows.append([label, *cells, _speed_aim(name, known[name].value)])
     machine = "{cores} shared cores ({cpu}), {memory_gib} GiB".format(**result.machine)
     told = f"Medians, measured on {machine}. By `{result.command}`.\n"
-    return f"{_table(('', 'mini', 'concepts', 'target'), rows)}\n{told}"
+    return f"{table(('', 'mini', 'concepts', 'target'), rows)}\n{told}"
 
 
 def _speed_aim(name: str, value: float) -> str:
     if name == "realtime_factor":
-        least, goal = (_yes(value >= factor) for factor in (_LEAST_FACTOR, _GOAL_FACTOR))
+        least, goal = (yes(value >= factor) for factor in (_LEAST_FACTOR, _GOAL_FACTOR))
         return f"{_LEAST_FACTOR} x, {least}; goal {_GOAL_FACTOR} x, {goal}"
     if name in ("query_p50_ms", "query_p95_ms"):
-        return f"{_MOST_MS} ms, {_yes(value <= _MOST_MS)}"
+        return f"{_MOST_MS} ms, {yes(value <= _MOST_MS)}"
     return ""
 
 
@@ -158,7 +158,7 @@ def wordings_table() -> str:
         for videos in splits
         for words in splits
     ]
-    return f"{_table(('R@1 of 200', *runs), rows)}\nBy `{result.command}`.\n"
+    return f"{table(('R@1 of 200', *runs), rows)}\nBy `{result.command}`.\n"
 
 
 def runs_table() -> str:
@@ -175,7 +175,7 @@ def runs_table() -> str:
         for stage in cast(list[dict[str, Any]], result.details["stages"])
     ]
     head = ("stage", "videos", "steps", "minutes", "steps with each loss")
-    return f"{_table(head, rows)}\nBy `{result.command}`.\n"
+    return f"{table(head, rows)}\nBy `{result.command}`.\n"
 
 
 def _taught(videos: dict[str, int]) -> str:
@@ -194,7 +194,7 @@ def validations_table() -> str:
         for found in stage["validated"]
     ]
     head = ("stage", "step", "R@1 of 200", "R@10", "reversed pairs")
-    return f"{_table(head, rows)}\nBy `{result.command}`.\n"
+    return f"{table(head, rows)}\nBy `{result.command}`.\n"
 
 
 def world_table() -> str:
@@ -211,36 +211,36 @@ def world_table() -> str:
         f" 95 % intervals, whole videos drawn with replacement. Moments by the"
         f" {_detail(result, 'moments')['method']}. By `{result.command}`.\n"
     )
-    return f"{_table(('', *_SYSTEMS, 'a guess', 'target'), rows)}\n{told}"
+    return f"{table(('', *_SYSTEMS, 'a guess', 'target'), rows)}\n{told}"
 
 
 def _figures(result: Result, task: _Task, nouns: str = "") -> list[str]:
     """Of each system, then of a guess."""
     known = result.metrics
     names = [f"{system}{nouns}{task.metric}" for system in _SYSTEMS.values()]
-    cells = [_spread(known[name], task.unit) if name in known else "" for name in names]
+    cells = [spread(known[name], task.unit) if name in known else "" for name in names]
     return [*cells, _guess(result, task, nouns)]
 
 
 def _guess(result: Result, task: _Task, nouns: str) -> str:
     if task.blind:
         found = [(label, result.metrics[nouns + name].value) for label, name in task.blind]
-        return "; ".join(f"{label} {_shown(value, task.unit)}" for label, value in found)
+        return "; ".join(f"{label} {shown(value, task.unit)}" for label, value in found)
     if task.top is not None:
-        return _shown(task.top / _detail(result, "retrieval")["gallery"], task.unit)
+        return shown(task.top / _detail(result, "retrieval")["gallery"], task.unit)
     assert task.chance is not None, task
-    return _shown(task.chance, task.unit)
+    return shown(task.chance, task.unit)
 
 
 def _aim(result: Result, task: _Task) -> str:
     """The target, and whether the figure itself reaches it, whatever its interval."""
     reached = result.metrics[task.metric].value >= task.target
-    said = f"{_rough(task.target, task.unit)}, {_yes(reached)}"
+    said = f"{_rough(task.target, task.unit)}, {yes(reached)}"
     if not task.control:
         return said
     control = result.metrics[f"{_SYSTEMS['mean of its frames']}{task.metric}"].value
     held = abs(control - _CONTROL) <= _ROOM
-    return f"{said}; mean of its frames {100 * _CONTROL:.0f} ± {100 * _ROOM:.0f} %, {_yes(held)}"
+    return f"{said}; mean of its frames {100 * _CONTROL:.0f} ± {100 * _ROOM:.0f} %, {yes(held)}"
 
 
 def opposites_table() -> str:
@@ -252,11 +252,11 @@ def opposites_table() -> str:
         [
             " / ".join(kind.replace("_", " ") for kind in pair.split()),
             str(known[0][pair]["videos"]),
-            *(_shown(figures[pair]["chiral_r1"], "%") for figures in known),
+            *(shown(figures[pair]["chiral_r1"], "%") for figures in known),
         ]
         for pair in pairs
     ]
-    return _table(("opposites", "videos", *_SYSTEMS), rows)
+    return table(("opposites", "videos", *_SYSTEMS), rows)
 
 
 def questions_table() -> str:
@@ -269,16 +269,16 @@ def questions_table() -> str:
         [
             kind,
             str(own[kind]["n"]),
-            _shown(own[kind]["accuracy"], "%"),
-            _shown(untrained[kind]["accuracy"], "%"),
-            _shown(own[kind]["prior"], "%"),
-            _shown(own[kind]["chance"], "%"),
-            _shown(seen[kind]["accuracy"], "%") if kind in seen else "",
+            shown(own[kind]["accuracy"], "%"),
+            shown(untrained[kind]["accuracy"], "%"),
+            shown(own[kind]["prior"], "%"),
+            shown(own[kind]["chance"], "%"),
+            shown(seen[kind]["accuracy"], "%") if kind in seen else "",
         ]
         for kind in sorted(own, key=lambda kind: -own[kind]["accuracy"])
     ]
     head = ("question", "asked", "mini", "untrained", "likeliest answer", "chance")
-    return _table((*head, "mini, nouns of the training"), rows)
+    return table((*head, "mini, nouns of the training"), rows)
 
 
 def mismatches_table() -> str:
@@ -291,13 +291,13 @@ def mismatches_table() -> str:
         [
             kind,
             str(own[kind]["n"]),
-            _shown(own[kind]["auc"], ""),
-            _shown(untrained[kind]["auc"], ""),
-            _shown(own[kind]["pairs"], "%"),
+            shown(own[kind]["auc"], ""),
+            shown(untrained[kind]["auc"], ""),
+            shown(own[kind]["pairs"], "%"),
         ]
         for kind in sorted(own, key=lambda kind: -own[kind]["auc"])
     ]
-    return _table(("wrong fact", "pairs", "AUC", "AUC, untrained", "true text preferred"), rows)
+    return table(("wrong fact", "pairs", "AUC", "AUC, untrained", "true text preferred"), rows)
 
 
 def samples_table() -> str:
@@ -307,10 +307,10 @@ def samples_table() -> str:
     rows = [
         [
             f"R@{k}",
-            _spread(known[f"r{k}"]),
-            _spread(known[f"concepts_r{k}"]),
+            spread(known[f"r{k}"]),
+            spread(known[f"concepts_r{k}"]),
             _p_value(known[f"p_value_r{k}"].value),
-            _shown(known[f"chance_r{k}"].value, "%"),
+            shown(known[f"chance_r{k}"].value, "%"),
         ]
         for k in (1, 5, 10)
     ]
@@ -320,9 +320,9 @@ def samples_table() -> str:
     said = _detail(result, "rule")
     order = sorted(said, key=lambda name: name == "default")  # the conditions before the verdict
     rule = "\n".join(f"* {name}: {said[name]}" for name in order)
-    table = _table(("", "mini", "concepts", "p", "chance"), rows)
+    rows_said = table(("", "mini", "concepts", "p", "chance"), rows)
     count = known["r1"].n
-    return f"{table}\n{rule}\n\nOn {count} clips, with 95 % intervals. By `{result.command}`.\n"
+    return f"{rows_said}\n{rule}\n\nOn {count} clips, with 95 % intervals. By `{result.command}`.\n"
 
 
 def ablation_table() -> str:
@@ -332,7 +332,7 @@ def ablation_table() -> str:
     rows = [
         [
             label,
-            *(_spread(result.metrics[f"{arm}_{name}"]) for name in _ABLATED.values()),
+            *(spread(result.metrics[f"{arm}_{name}"]) for name in _ABLATED.values()),
             *(f"{published[arm][name]:.1f} %" for name in _ABLATED.values()),
         ]
         for arm, label in _ARMS.items()
@@ -344,7 +344,7 @@ def ablation_table() -> str:
         f" `{result.command}`.\n"
     )
     head = ("pre-training", *_ABLATED, *(f"{name}, published" for name in _ABLATED))
-    return f"{_table(head, rows)}\n{told}"
+    return f"{table(head, rows)}\n{told}"
 
 
 def _p_value(p_value: float) -> str:
@@ -355,23 +355,25 @@ def _detail(result: Result, name: str) -> dict[str, Any]:
     return cast(dict[str, Any], result.details[name])
 
 
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Markdown."""
     lines = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
     return "\n".join([*lines, *(f"| {' | '.join(row)} |" for row in rows), ""])
 
 
 def _percent(metric: Metric) -> str:
-    return _shown(metric.value, "%")
+    return shown(metric.value, "%")
 
 
-def _shown(value: float, unit: str) -> str:
+def shown(value: float, unit: str) -> str:
+    """One digit of a share, three of anything else."""
     return f"{100 * value:.1f} %" if unit == "%" else f"{value:.3f}"
 
 
 def _amount(value: float, unit: str) -> str:
     """Three digits: `12.3 x real time`, `1240 MB`."""
     if unit == "%":
-        return _shown(value, unit)
+        return shown(value, unit)
     return f"{value:.0f} {unit}" if value >= 100 else f"{value:.3g} {unit}".strip()
 
 
@@ -379,12 +381,13 @@ def _rough(value: float, unit: str) -> str:
     return f"{100 * value:.0f} %" if unit == "%" else f"{value:g}"
 
 
-def _spread(metric: Metric, unit: str = "%") -> str:
+def spread(metric: Metric, unit: str = "%") -> str:
     """A figure with its interval: `48.2 % (45.1 to 51.3)`."""
     low, value, high = metric.interval
-    ends = [_shown(end, unit).removesuffix(" %") for end in (low, high)]
-    return f"{_shown(value, unit)} ({' to '.join(ends)})"
+    ends = [shown(end, unit).removesuffix(" %") for end in (low, high)]
+    return f"{shown(value, unit)} ({' to '.join(ends)})"
 
 
-def _yes(reached: bool) -> str:
+def yes(reached: bool) -> str:
+    """Whether a target is reached, in words."""
     return "reached" if reached else "not reached"

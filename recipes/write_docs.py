@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from kinoscope.evaluation.results import load_result
-from recipes import training_tables
+from recipes import thinking_tables, training_tables
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "results"
@@ -231,6 +231,9 @@ PAGES = {
     ),
     "docs/results.md": with_blocks(
         ablation=once_measured("ablation_gcm", training_tables.ablation_table)
+    ),
+    "docs/thinking.md": with_blocks(
+        study=once_measured("thinking_study", thinking_tables.study_table)
     ),
     "docs/LOG.md": with_blocks(wordings=training_tables.wordings_table),
 }

@@ -18,6 +18,7 @@ from kinoscope.evaluation.metrics import (
     paired_p_value,
     ranks,
     recall_at,
+    spearman,
     tied,
 )
 
@@ -249,3 +250,35 @@ def test_a_paired_test_needs_pairs():
         paired_p_value(np.ones(3), np.ones(2))
     with pytest.raises(UsageError, match="NaN or infinite"):
         paired_p_value(np.array([np.nan]), np.ones(1))
+
+
+@given(st.lists(st.tuples(st.integers(-3, 3), st.integers(-3, 3)), min_size=2, max_size=9))
+def test_a_rank_correlation_is_that_of_mean_ranks(pairs):
+    first, second = (np.array(side) for side in zip(*pairs, strict=True))
+
+    def mean_ranks(values):
+        return [
+            statistics.fmean(place for place, one in enumerate(sorted(values)) if one == value)
+            for value in values
+        ]
+
+    if len(set(first.tolist())) == 1 or len(set(second.tolist())) == 1:
+        assert spearman(first, second) == 0
+        return
+    expected = statistics.correlation(mean_ranks(first), mean_ranks(second))
+    assert spearman(first, second) == pytest.approx(expected, abs=1e-12)
+    assert spearman(second, first) == pytest.approx(expected, abs=1e-12)
+    assert spearman(first, -second) == pytest.approx(-expected, abs=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "words"),
+    [
+        ([1.0], [1.0, 2.0], "correlation of 1 and 2 values"),
+        ([], [], "correlation of 0 and 0 values"),
+        ([1.0, np.nan], [1.0, 2.0], "1 of 2 scores are NaN or infinite"),
+    ],
+)
+def test_senseless_correlations_are_refused(first, second, words):
+    with pytest.raises(UsageError, match=words):
+        spearman(np.array(first), np.array(second))

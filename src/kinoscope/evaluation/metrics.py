@@ -147,6 +147,25 @@ def paired_p_value(
     return (1 + int(as_far.sum())) / (1 + resamples)
 
 
+def spearman(first_N: Scores | Int64, second_N: Scores | Int64) -> float:
+    """Rank correlation, in -1..1; equal values share the mean of their ranks.
+
+    0 where one of them is constant, for it orders nothing.
+    """
+    if first_N.shape != second_N.shape or not len(first_N):
+        raise UsageError(f"correlation of {len(first_N)} and {len(second_N)} values: equal, not 0")
+    first, second = (_centred_ranks(values_N) for values_N in (first_N, second_N))
+    lengths = float(np.sqrt((first @ first) * (second @ second)))
+    return float(np.clip(first @ second / lengths, -1, 1)) if lengths else 0.0
+
+
+def _centred_ranks(values_N: Scores | Int64) -> Float64:
+    """Ranks from 0, less their mean: [7, 3, 7] -> [0.5, -1, 0.5]."""
+    _, kinds_N, counts = np.unique(_finite(values_N), return_inverse=True, return_counts=True)
+    ranks_N = (np.cumsum(counts) - (counts + 1) / 2)[kinds_N]
+    return np.asarray(ranks_N - ranks_N.mean(), np.float64)
+
+
 def _check_scores(scores_QN: Scores, positives: Positives) -> None:
     if scores_QN.ndim != 2 or len(scores_QN) != len(positives) or not len(positives):
         raise UsageError(
@@ -161,7 +180,7 @@ def _check_scores(scores_QN: Scores, positives: Positives) -> None:
             )
 
 
-def _finite(values: Scores) -> Scores:
+def _finite(values: Scores | Int64) -> Scores | Int64:
     if not np.isfinite(values).all():
         count = int((~np.isfinite(values)).sum())
         raise UsageError(f"{count} of {values.size} scores are NaN or infinite: mend the model")
