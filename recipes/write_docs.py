@@ -16,7 +16,8 @@ RESULTS = ROOT / "results"
 COMMANDS = (
     *("index", "search", "info", "remove", "embed"),
     *("setup", "samples", "models", "export", "doctor"),
-    *("train", "world", "world fetch", "world make", "world show"),
+    *("train", "triplets", "triplets make"),
+    *("world", "world fetch", "world make", "world show"),
 )
 
 

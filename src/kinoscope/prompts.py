@@ -34,19 +34,26 @@ class Template:
     document: str | None = None
 
     def messages(
-        self, kind: Kind, text: str | None, medium: str, role: Role = "document"
+        self,
+        kind: Kind,
+        text: str | None,
+        medium: str,
+        role: Role = "document",
+        *,
+        caption: str | None = None,
     ) -> list[dict[str, Any]]:
         """The conversation that a processor's `apply_chat_template` renders.
 
-        Adjacent words are one part: `a dog` and the question after it are a single text.
+        Adjacent words are one part: `a dog` and the question after it are a single text. A
+        `caption` stands in the place of the picture or video: text alone then trains the prompt.
         """
         pattern = {"text": self.text, "composed": self.composed}.get(kind, self.visual)
         parts: list[dict[str, str]] = []
         for piece in _MARKER.split(pattern.replace("{medium}", medium)):
-            if piece == "{media}":
+            if piece == "{media}" and caption is None:
                 parts.append({"type": medium})
                 continue
-            words = (text or "") if piece == "{text}" else piece
+            words = {"{media}": caption, "{text}": text}.get(piece, piece) or ""
             if words and parts and parts[-1]["type"] == "text":
                 parts[-1] = {"type": "text", "text": parts[-1]["text"] + words}
             elif words:

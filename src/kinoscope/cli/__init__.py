@@ -3,6 +3,7 @@
 from kinoscope.cli import library as library
 from kinoscope.cli import models as models
 from kinoscope.cli import training as training
+from kinoscope.cli import triplets as triplets
 from kinoscope.cli import vectors as vectors
 from kinoscope.cli import world as world
 from kinoscope.cli.console import main as main

@@ -1,11 +1,8 @@
 """A recipe: what learns, from what, by which lessons; and the run of one stage of it."""
 
-import importlib.util
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 from kinoscope.backbones.mllm import MLLM
@@ -22,6 +19,7 @@ from kinoscope.training.loop import train
 from kinoscope.training.lora import merge_lora, name_beside_lora
 from kinoscope.training.optimiser import copy_weights
 from kinoscope.training.progress import Report
+from kinoscope.training.recipe_file import function_of
 from kinoscope.training.sources import FeatureCache, Source
 from kinoscope.training.sources.feature_cache import Library, warmed
 from kinoscope.training.sources.joined import JoinedLibrary
@@ -97,21 +95,7 @@ def load_recipe(file: Path, stage: int) -> Recipe:
 
     Raises `UsageError` for a file that is not there or has no such function.
     """
-    if not file.is_file() or file.suffix != ".py":
-        raise UsageError(f"{file} is no recipe: name a Python file with a function recipe(stage)")
-    found = importlib.util.spec_from_file_location(f"kinoscope_recipe_{file.stem}", file)
-    assert found is not None and found.loader is not None
-    module = importlib.util.module_from_spec(found)
-    sys.modules[found.name] = module  # dataclasses and pickle look there for what it defines
-    found.loader.exec_module(module)
-    return _made(module, file, stage)
-
-
-def _made(module: ModuleType, file: Path, stage: int) -> Recipe:
-    function = getattr(module, "recipe", None)
-    if not callable(function):
-        raise UsageError(f"{file} has no function recipe(stage): write one that returns a Recipe")
-    recipe = function(stage)
+    recipe = function_of(file, "recipe", "stage")(stage)
     if not isinstance(recipe, Recipe):
         raise UsageError(f"recipe({stage}) of {file} gives {type(recipe).__name__}, not a Recipe")
     return recipe

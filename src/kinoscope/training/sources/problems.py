@@ -20,6 +20,10 @@ Kind = Literal[
     "field",  # an unknown column or field
     "name",  # a path that leads out of its folder
     "member",  # of an archive: a link, a device, or one that is cut off
+    "markup",  # HTML, Markdown, or what a language model says around its answer
+    "flipped",  # a positive that goes the other way
+    "moved",  # a positive of another object or place
+    "same",  # two texts of a triplet that do not differ
 ]
 
 _KEPT = 1000

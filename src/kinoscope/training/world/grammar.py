@@ -3,41 +3,20 @@
 import hashlib
 import re
 from collections.abc import Sequence
-from typing import Literal
 
+from kinoscope.training.english import Form as Form
+from kinoscope.training.english import capitalized as capitalized
+from kinoscope.training.english import conjugate as conjugate
+from kinoscope.training.english import with_article as with_article
 from kinoscope.training.world import surroundings, wordings
 from kinoscope.training.world.events import EVENTS, pair_name
 from kinoscope.training.world.nouns import plural
 from kinoscope.training.world.scene import Background, Event, Scene, Shot, Split, Thing
 
-Form = Literal["present", "progressive", "participle"]
-
 _STYLES = 10_000  # of one scene, at most
 
 NUMBERS = ("zero", "one", "two", "three", "four", "five")
 _VERB = re.compile(r"<(?:([sp]):)?(\w+)>")
-_VOWEL_SOUND = re.compile(r"^(?:[aeio]|u(?!n[ai]|s[aeiu]|kul)|8|hour)", re.IGNORECASE)
-_DOUBLING = {
-    "begin",
-    "get",
-    "put",
-    "hop",
-    "shut",
-    "swim",
-    "run",
-    "set",
-    "let",
-    "drop",
-    "grab",
-    "skip",
-    "bob",
-    "split",
-    "stop",
-    "pop",
-    "sit",
-    "spin",
-    "step",
-}
 
 
 class Style:
@@ -73,12 +52,6 @@ def style_of(scene: Scene, number: int, split: Split | None = None) -> Style:
     return Style(split or scene.split, scene.seed * _STYLES + number)
 
 
-def with_article(words: str) -> str:
-    """`a` or `an` before the words, by sound."""
-    an = _VOWEL_SOUND.match(words) and not words.startswith(("one ", "Eu"))
-    return f"{'an' if an else 'a'} {words}"
-
-
 def describe(thing: Thing) -> str:
     """The noun with what is to be said of it, no article: `small striped red heart`."""
     noun = plural(thing.name) if thing.count > 1 else thing.name
@@ -98,35 +71,6 @@ def definite(thing: Thing) -> str:
     """Later mention: `the fox`, `the three red circles`."""
     number = f"{NUMBERS[thing.count]} " if thing.count > 1 else ""
     return f"the {number}{describe(thing)}"
-
-
-def conjugate(verb: str, *, many: bool, form: Form) -> str:
-    """A verb in the present tense: `move` -> `moves`, `is moving` or `moving`."""
-    if form == "present":
-        if verb == "be":
-            return "are" if many else "is"
-        return verb if many else _third_person(verb)
-    if form == "participle":
-        return "being" if verb == "be" else _participle(verb)
-    return f"{'are' if many else 'is'} {'being' if verb == 'be' else _participle(verb)}"
-
-
-def _third_person(verb: str) -> str:
-    if verb.endswith(("s", "x", "ch", "sh", "o", "z")):
-        return verb + "es"
-    if verb.endswith("y") and verb[-2] not in "aeiou":
-        return verb[:-1] + "ies"
-    return verb + "s"
-
-
-def _participle(verb: str) -> str:
-    if verb in _DOUBLING:
-        return verb + verb[-1] + "ing"
-    if verb.endswith("ie"):
-        return verb[:-2] + "ying"
-    if verb.endswith("e") and not verb.endswith("ee"):
-        return verb[:-1] + "ing"
-    return verb + "ing"
 
 
 class Teller:
@@ -235,13 +179,6 @@ def place_phrase(background: Background, style: Style, number: int = 0) -> str:
     for number_, color in enumerate(background.colors, start=1):
         text = text.replace(f"{{{number_}}}", color)
     return re.sub(r"\ba (?=orange)", "an ", text)
-
-
-def capitalized(text: str) -> str:
-    """A sentence: first letter large, a full stop at the end."""
-    text = " ".join(text.split())
-    text = text[:1].upper() + text[1:]
-    return text if text.endswith((".", "?", "!")) else text + "."
 
 
 assert all(EVENTS[name].opposite in EVENTS for name in EVENTS)
