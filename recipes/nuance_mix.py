@@ -1,4 +1,4 @@
-"""The mix of text triplets that teaches nuances: `kinoscope triplets make --mix recipes/nuance_mix.py`.
+"""The mix of text triplets that teaches nuances: `kinoscope triplets make --mix FILE` reads it.
 
 Everything is generated, so no data set is needed. With data, name its readers before the generator:
 `read_triplets(Path("nli_for_simcse.csv"), overlaps=())`, `read_covr(...)`, `read_ego4d(...)`.
@@ -6,14 +6,12 @@ Everything is generated, so no data set is needed. With data, name its readers b
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import cast
 
 from kinoscope.errors import UsageError
 from kinoscope.evaluation.handwritten import NUANCES, read_handwritten
 from kinoscope.training.sources import GeneratedSource
 from kinoscope.training.triplets import GeneratedTriplets, Mix, Part
 from kinoscope.training.triplets.word_files import SPLITS
-from kinoscope.training.world.scene import Split
 
 HANDWRITTEN = Path(__file__).parents[1] / "tests" / "data" / "handwritten"
 
@@ -40,7 +38,7 @@ def mix(split: str) -> Mix:
         raise UsageError(f"split {split!r}: choose {', '.join(SPLITS)}")
     return Mix(
         counts=COUNTS if split == "train" else dict.fromkeys(COUNTS, HELD_OUT),
-        sources=lambda: (GeneratedTriplets(cast(Split, split)),),
+        sources=lambda: (GeneratedTriplets(split),),
         evaluated={
             "handwritten sentences": handwritten_texts,
             "captions of the world's test": world_texts,

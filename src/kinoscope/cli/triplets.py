@@ -65,27 +65,35 @@ def make(
 
 
 def _show(found: "Mixed", shared: "dict[str, Overlap]", samples: int, *, as_json: bool) -> None:
-    shown = {part: _first(found, part, samples) for part in found.counts}
+    shown = [one for part in found.counts for one in _first(found, part, samples)]
     if as_json:
         for (part, source), count in found.given.items():
             out(json.dumps({"part": part, "source": source, "count": count}))
-        for triplet in (one for several in shown.values() for one in several):
+        for triplet in shown:
             out(json.dumps({"sample": asdict(triplet)}))
-        for name, part in shared.items():
-            out(json.dumps({"evaluation": name, **asdict(part)}))
+        for name, common in shared.items():
+            out(json.dumps({"evaluation": name, **asdict(common)}))
         return
     for (part, source), count in found.given.items():
         out(f"{part:<10} {count:>7}  {source}")
-    for part, several in shown.items():
-        for triplet in several:
-            out(f"\n{part}: {triplet.why}")
-            edit = [("edit", triplet.edit)] if triplet.edit else []
-            texts = (("anchor", triplet.anchor), *edit)
-            for name, text in (*texts, ("right", triplet.positive), ("wrong", triplet.negative)):
-                out(f"  {name:<7} {text}")
+    for triplet in shown:
+        _show_one(triplet)
     out("")
-    for name, part in shared.items():
-        out(f"overlap with {name}: {part}")
+    for name, common in shared.items():
+        out(f"overlap with {name}: {common}")
+
+
+def _show_one(triplet: "Triplet") -> None:
+    out(f"\n{triplet.part}: {triplet.why}")
+    texts = {
+        "anchor": triplet.anchor,
+        "edit": triplet.edit,
+        "right": triplet.positive,
+        "wrong": triplet.negative,
+    }
+    for name, text in texts.items():
+        if text:
+            out(f"  {name:<7} {text}")
 
 
 def _first(found: "Mixed", part: str, count: int) -> "list[Triplet]":

@@ -35,7 +35,7 @@ def read_handwritten(file: Path) -> tuple[Triple, ...]:
         parts = [part.strip() for part in line.split("\t")]
         if len(parts) != 3 or not all(parts) or len(set(parts)) != 3:
             raise UsageError(
-                f"{file.name}, {where}: {line[:80]!r}: write three different sentences, tabs between"
+                f"{file.name}, {where}: {line[:60]!r}: write three unlike sentences, tabs between"
             )
         found.append(Triple(*parts))
     if not found:
@@ -44,7 +44,7 @@ def read_handwritten(file: Path) -> tuple[Triple, ...]:
 
 
 def right_is_nearer(anchors_ND: Float32, right_ND: Float32, wrong_ND: Float32) -> Float64:
-    """1.0 for each triple whose right sentence has the larger cosine with its anchor, else 0.0: [N].
+    """1.0 for each triple whose right sentence is nearer to its anchor by cosine, else 0.0: [N].
 
     Vectors are of unit length, one row a triple. A tie counts against us; chance is one half.
     Raises `UsageError` for vectors of unlike shapes or none.
@@ -56,12 +56,11 @@ def right_is_nearer(anchors_ND: Float32, right_ND: Float32, wrong_ND: Float32) -
         check_vectors(vectors_ND)
     right_N = np.einsum("nd,nd->n", anchors_ND, right_ND, dtype=np.float64)
     wrong_N = np.einsum("nd,nd->n", anchors_ND, wrong_ND, dtype=np.float64)
-    return (right_N > wrong_N).astype(np.float64)
+    nearer_N: Float64 = (right_N > wrong_N).astype(np.float64)
+    return nearer_N
 
 
-def accuracy_on(
-    triples: Sequence[Triple], embed: Callable[[Sequence[str]], Float32]
-) -> Float64:
+def accuracy_on(triples: Sequence[Triple], embed: Callable[[Sequence[str]], Float32]) -> Float64:
     """`right_is_nearer` for a text embedder, which returns a unit vector [N, D] a sentence."""
     texts = [text for one in triples for text in (one.anchor, one.right, one.wrong)]
     unique = list(dict.fromkeys(texts))

@@ -6,29 +6,39 @@ from typing import Literal
 Form = Literal["present", "progressive", "participle"]
 
 _VOWEL_SOUND = re.compile(r"^(?:[aeio]|u(?!n[ai]|s[aeiu]|kul)|8|hour)", re.IGNORECASE)
+
+
+def _words(text: str) -> list[str]:
+    return text.split()
+
+
 _DOUBLING = frozenset(
-    """
-    begin get put hop shut swim run set let drop grab skip bob split stop pop sit spin step
-    zip unzip rap trot shred clip unclip plug unplug wrap unwrap trap strip pin unpin cut dig tap hug pat chop
-    jog knit mop nod grin clap dip drag tug flip slip slam dim sip rip snap hum whip scrub plan
-    pet beg rub stir knot unknot win trim submit spit slit whiz tip
-    """.split()
+    _words("""
+    beg begin bob bud chop clap clip cut dig dim dip drag drop flip get grab grin grip hit
+    hop hug hum jog knit knot let level mop nod pat pet pin plan plug pop prop put rap rip
+    rot rub run scrub set shovel shred shut sip sit skip slam slip slit slot snap spin spit
+    split squat step stir stop strap strip submit swim tap thin tip trap trim trot tug
+    unclip unknot unpin unplug unravel unstrap unwrap unzip wet whip whiz win wrap zip
+    """)
 )
 _IRREGULAR = dict(
     entry.split("=")
-    for entry in """
-    be=been become=become begin=begun bend=bent blow=blown break=broken bring=brought build=built
-    buy=bought catch=caught come=come cut=cut dig=dug do=done draw=drawn drink=drunk drive=driven
-    eat=eaten fall=fallen feed=fed find=found fling=flung fly=flown freeze=frozen get=got
-    give=given go=gone grow=grown hang=hung have=had hide=hidden hit=hit hold=held keep=kept
-    kneel=knelt knit=knitted lay=laid leave=left lend=lent let=let lie=lain light=lit lose=lost
-    make=made meet=met mow=mown pay=paid put=put read=read ride=ridden rise=risen run=run say=said
-    see=seen sell=sold set=set sew=sewn shake=shaken show=shown shrink=shrunk shut=shut sing=sung
-    sink=sunk sit=sat sleep=slept slide=slid slit=slit speak=spoken spend=spent spin=spun spit=spat
-    split=split spread=spread stand=stood stick=stuck strew=strewn strike=struck sweep=swept
-    swim=swum swing=swung take=taken tear=torn throw=thrown undo=undone unwind=unwound
-    wake=woken win=won wind=wound withdraw=withdrawn write=written
-    """.split()
+    for entry in _words("""
+    be=been beat=beaten become=become begin=begun bend=bent bleed=bled blow=blown
+    break=broken bring=brought build=built burst=burst buy=bought cast=cast catch=caught
+    come=come creep=crept cut=cut deal=dealt dig=dug do=done draw=drawn drink=drunk
+    drive=driven eat=eaten fall=fallen feed=fed find=found fling=flung fly=flown
+    freeze=frozen get=got give=given go=gone grow=grown hang=hung have=had hide=hidden
+    hit=hit hold=held keep=kept kneel=knelt knit=knitted lay=laid leave=left lend=lent
+    let=let lie=lain light=lit lose=lost make=made meet=met mow=mown overtake=overtaken
+    pay=paid put=put read=read ride=ridden rise=risen run=run say=said see=seen sell=sold
+    set=set sew=sewn shake=shaken shed=shed shoot=shot show=shown shrink=shrunk shut=shut
+    sing=sung sink=sunk sit=sat sleep=slept slide=slid slit=slit speak=spoken speed=sped
+    spend=spent spin=spun spit=spat split=split spread=spread stand=stood stick=stuck
+    strew=strewn strike=struck sweep=swept swell=swollen swim=swum swing=swung take=taken
+    tear=torn throw=thrown undo=undone unwind=unwound wake=woken wet=wet win=won wind=wound
+    withdraw=withdrawn write=written
+    """)
 )
 
 

@@ -7,7 +7,6 @@ from random import Random
 from kinoscope.training.english import conjugate, past_participle
 from kinoscope.training.triplets.lexicon import Activity, Lexicon, Manners, Pair
 from kinoscope.training.triplets.phrases import (
-    Slots,
     Subject,
     filled,
     fits,
@@ -55,7 +54,7 @@ class Clause:
     def _object(self) -> str:
         return noun_phrase(self.noun, definite=self.definite)
 
-    def _passive(self) -> Slots:
+    def _passive(self) -> dict[str, str]:
         words = self.wording.split()
         direct = len(words) > 1 and words[1] == "{o}"
         own = "{his}" in f"{self.wording} {self.manner} {self._object() if self.noun else ''}"
@@ -135,9 +134,7 @@ def _two(
     )
 
 
-def _doing(
-    manners: Manners, lexicon: Lexicon, split: Split, rng: Random
-) -> tuple[Clause, Clause]:
+def _doing(manners: Manners, lexicon: Lexicon, split: Split, rng: Random) -> tuple[Clause, Clause]:
     """An activity, or a change of state, that can be done in these manners; and what it implies."""
     fitting = [one for one in lexicon.activities[split] if one.groups & manners.groups]
     if "change" in manners.groups and (not fitting or rng.random() < 0.5):
@@ -166,9 +163,7 @@ def _told(
 ) -> Triplet:
     """Anchor and positive in two frames; the negative is one of them with the opposite."""
     frames, rng = told
-    one, one_wrong, other, other_wrong = (
-        clause.slots() for clause in (*anchors, *positives)
-    )
+    one, one_wrong, other, other_wrong = (clause.slots() for clause in (*anchors, *positives))
     frame = pick(rng, [f for f in frames if fits(f, one) and fits(f, one_wrong)])
     rest = [f for f in frames if fits(f, other) and fits(f, other_wrong) and f != frame]
     second = pick(rng, rest)

@@ -6,7 +6,7 @@ from random import Random
 
 from kinoscope.training.english import conjugate, with_article
 from kinoscope.training.triplets.lexicon import Lexicon
-from kinoscope.training.triplets.phrases import fits, filled, pick
+from kinoscope.training.triplets.phrases import filled, fits, pick
 from kinoscope.training.triplets.scenes import (
     Scene,
     another,
@@ -68,9 +68,7 @@ def _base(kind: str, chance: Chance) -> Scene:
         scene = coloured(scene, rng)
     if kind not in ("number", "object", "add", "remove") and rng.random() < 0.2:
         alone = [act for act in scene.words.actions if "its" not in act]
-        scene = replace(
-            scene, number=pick(rng, lexicon.numbers[split]), action=pick(rng, alone)
-        )
+        scene = replace(scene, number=pick(rng, lexicon.numbers[split]), action=pick(rng, alone))
     if kind == "time" or rng.random() < 0.2:
         scene = replace(scene, time=pick(rng, lexicon.times[split]))
     if not scene.many and kind not in ("add", "remove") and rng.random() < 0.2:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from random import Random
 
-from kinoscope.training.triplets.actions import Clause, done_by
+from kinoscope.training.triplets.actions import done_by
 from kinoscope.training.triplets.lexicon import Lexicon
 from kinoscope.training.triplets.phrases import (
     Subject,
@@ -15,6 +15,8 @@ from kinoscope.training.triplets.phrases import (
 )
 from kinoscope.training.triplets.triplet import Triplet
 from kinoscope.training.world.scene import Split
+
+_SMALL = frozenset(("a", "the", "{his}", "to", "for", "on", "at", "with", "in", "over", "up"))
 
 
 def order_triplet(lexicon: Lexicon, split: Split, rng: Random) -> Triplet:
@@ -43,17 +45,16 @@ def _independent(lexicon: Lexicon, split: Split, rng: Random) -> tuple[str, str]
     fitting = [one for one in lexicon.activities[split] if "first" in one.groups]
     while True:
         one, other = pick(rng, fitting), pick(rng, fitting)
-        clauses: list[Clause] = [
-            done_by(activity, Subject("someone", "they"), rng, definite=True)
+        first, second = (
+            done_by(activity, Subject("someone"), rng, definite=True).phrase()
             for activity in (one, other)
-        ]
-        first, second = (clause.phrase() for clause in clauses)
+        )
         if not (_content(first) & _content(second)):
             return first, second
 
 
 def _content(phrase: str) -> set[str]:
-    return {word for word in phrase.split() if len(word) > 3 and word not in ("with", "{his}")}
+    return set(phrase.split()) - _SMALL
 
 
 def _slots(subject: Subject, first: str, second: str) -> Mapping[str, str]:

@@ -35,7 +35,9 @@ def write_triplets(file: Path, triplets: Sequence[Triplet]) -> None:
         unfinished.replace(file)
     except OSError as error:
         unfinished.unlink(missing_ok=True)
-        raise SetupError(f"cannot write {file}: {error.strerror or error}; choose another") from error
+        raise SetupError(
+            f"cannot write {file}: {error.strerror or error}; choose another"
+        ) from error
 
 
 def row_of(triplet: Triplet) -> dict[str, str]:

@@ -10,12 +10,33 @@ from kinoscope.training.triplets.lexicon import pair_of
 from kinoscope.training.triplets.word_files import FOLDER, lines_of
 
 _TOKEN = re.compile(r"[A-Za-z]+(?:'[a-z]+)?|[^A-Za-z\s]")
-_PARTICLES = frozenset("up down on off in out away over back apart together".split())
-_PREPOSITIONS = frozenset(
-    "on off in into onto from to at under over near behind beside by with out of for inside".split()
+_PARTICLES = frozenset(
+    ("up", "down", "on", "off", "in", "out", "away", "over", "back", "apart", "together")
 )
-_DETERMINERS = frozenset("a an the his her its their some one two this that another".split())
-_ENDS = frozenset("and then while as before after , . ; :".split())
+_PREPOSITIONS = frozenset(
+    (
+        *("on", "off", "in", "into", "onto", "from", "to", "at", "under", "over", "near"),
+        *("behind", "beside", "by", "with", "out", "of", "for", "inside"),
+    )
+)
+_DETERMINERS = frozenset(
+    (
+        "a",
+        "an",
+        "the",
+        "his",
+        "her",
+        "its",
+        "their",
+        "some",
+        "one",
+        "two",
+        "this",
+        "that",
+        "another",
+    )
+)
+_ENDS = frozenset(("and", "then", "while", "as", "before", "after", *",.;:"))
 _FLIPPED = {
     "from": ("on",),
     "off": ("on", "onto"),

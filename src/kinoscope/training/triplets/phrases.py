@@ -50,8 +50,10 @@ def one_of(person: Person, rng: Random, number: int | None = None) -> Subject:
 
 
 def noun_phrase(noun: str, *, definite: bool) -> str:
-    """A noun of the lexicon with a determiner: `+keys` -> `some keys`, `his hat` as it is."""
+    """A noun of the lexicon with a determiner: `+keys` -> `some keys`, `the sun` as it is."""
     bare = noun.lstrip("+~")
+    if noun.startswith("the "):
+        return noun
     if noun.startswith(("his ", "her ")):
         return "{his} " + noun.partition(" ")[2]
     if definite:

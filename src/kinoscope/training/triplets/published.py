@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from random import Random
-from typing import Any, cast
+from typing import Any
 
 from kinoscope.errors import UsageError
 from kinoscope.training.sources import fields
@@ -183,7 +183,7 @@ def _named_part(name: object) -> Part | None:
         return None
     if name not in PARTS:
         raise Unfit("type", f"part {str(name)[:40]!r}: choose {', '.join(PARTS)}")
-    return cast(Part, name)
+    return name
 
 
 def _sentence(value: object, what: str) -> str:
