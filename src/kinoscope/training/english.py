@@ -16,7 +16,7 @@ _DOUBLING = frozenset(
     _words("""
     beg begin bob bud chop clap clip cut dig dim dip drag drop flip get grab grin grip hit
     hop hug hum jog knit knot let level mop nod pat pet pin plan plug pop prop put rap rip
-    rot rub run scrub set shovel shred shut sip sit skip slam slip slit slot snap spin spit
+    rot rub run scrub set shed shovel shred shut sip sit skip slam slip slit slot snap spin spit
     split squat step stir stop strap strip submit swim tap thin tip trap trim trot tug
     unclip unknot unpin unplug unravel unstrap unwrap unzip wet whip whiz win wrap zip
     """)

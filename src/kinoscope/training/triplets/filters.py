@@ -18,11 +18,12 @@ _MARKUP = re.compile(
     re.IGNORECASE,
 )
 _QUOTED = re.compile(r"^\s*[\"“].*[\"”]\s*$")
+_INWARDS = re.compile(r"\bin\b(?=\s*(?:[.,;!]|and\b|$))")
 _WORDS = re.compile(r"[a-z]+")
 _DIRECTIONS = (
     ({"left", "leftward", "leftwards"}, {"right", "rightward", "rightwards"}),
     ({"up", "upward", "upwards"}, {"down", "downward", "downwards"}),
-    ({"into", "in"}, {"out"}),
+    ({"into", "inwards"}, {"out"}),
     ({"onto"}, {"off"}),
     ({"towards", "toward"}, {"away"}),
     ({"forward", "forwards"}, {"backward", "backwards"}),
@@ -43,7 +44,7 @@ def flips_direction(anchor: str, positive: str) -> bool:
             return True
         if one.same_action(other):  # its particle is no direction: `puts on` is `slips into`
             return False
-    mine, theirs = (set(_WORDS.findall(text.casefold())) for text in (anchor, positive))
+    mine, theirs = map(_directions, (anchor, positive))
     return any(
         _only(mine, here, there) and _only(theirs, there, here)
         for pair in _DIRECTIONS
@@ -96,6 +97,11 @@ def require_clean(triplet: Triplet) -> Triplet:
     if triplet.part in ("time", "direction") and changes_object(triplet.anchor, triplet.positive):
         raise Unfit("moved", f"the positive has another object: {both}")
     return triplet
+
+
+def _directions(text: str) -> set[str]:
+    """Its words; `in` counts as `inwards` where no place follows: `walks in`, not `in a park`."""
+    return set(_WORDS.findall(_INWARDS.sub("inwards", text.casefold())))
 
 
 def _only(words: set[str], wanted: set[str], against: set[str]) -> bool:

@@ -19,6 +19,8 @@ _PREPOSITIONS = frozenset(
         *("behind", "beside", "by", "with", "out", "of", "for", "inside"),
     )
 )
+_LOOSE = _PARTICLES - _PREPOSITIONS
+"""Particles that are never the beginning of a place phrase."""
 _DETERMINERS = frozenset(
     (
         "a",
@@ -38,14 +40,20 @@ _DETERMINERS = frozenset(
 )
 _ENDS = frozenset(("and", "then", "while", "as", "before", "after", *",.;:"))
 _FLIPPED = {
-    "from": ("on",),
-    "off": ("on", "onto"),
-    "onto": ("from",),
-    "on": ("from",),
-    "out of": ("in", "into"),
-    "into": ("out of",),
-    "in": ("out of",),
+    "from": "on",
+    "off": "on",
+    "onto": "from",
+    "on": "from",
+    "into": "out of",
+    "in": "out of",
 }
+_CONTAINERS = frozenset(
+    (
+        *("drawer", "box", "bag", "fridge", "freezer", "pocket", "bowl", "cupboard", "cabinet"),
+        *("bucket", "basket", "oven", "sink", "toolbox", "suitcase"),
+    )
+)
+"""What is put in them, not on them; of pots and jars it may be the lid that is taken."""
 _GAP = 5
 """Most words between a verb and its particle: `picks the big red cup up`."""
 
@@ -139,11 +147,16 @@ def _particle(tokens: Sequence[str], at: int, particle: str) -> int | None:
         other = behind[:1] and behind[0] in _PARTICLES
         return None if other and behind[:2] not in (["out", "of"],) else -1
     for offset, word in enumerate(behind):
-        if word == particle and behind[offset + 1 : offset + 2] != ["of"]:
+        if word == particle and (not offset or _closes(behind[offset + 1 :])):
             return at + 1 + offset
         if word in _ENDS or (word in _PARTICLES and word != particle):
             return None
     return None
+
+
+def _closes(behind: Sequence[str]) -> bool:
+    """Whether a particle behind an object is one: in `puts a cup in a sink` it is none."""
+    return not behind or behind[0] in _ENDS or (behind[0] in _PREPOSITIONS and behind[0] != "of")
 
 
 def _is_verb(tokens: Sequence[str], at: int, form: str) -> bool:
@@ -157,9 +170,9 @@ def _object(tokens: Sequence[str], at: int, particle_at: int) -> tuple[str, str]
     held, place, in_place = "", "", False
     for number, token in enumerate(tokens[at + 1 :], at + 1):
         word = token.lower()
-        if number == particle_at or word in _DETERMINERS:
+        if number == particle_at or word in _DETERMINERS or word in _LOOSE:
             continue
-        if word in _ENDS:
+        if word in _ENDS or (place and word in _PREPOSITIONS):
             break
         if word in _PREPOSITIONS:
             in_place = True
@@ -178,7 +191,8 @@ def _flip_preposition(words: list[str], start: int) -> None:
             words[at : at + 2] = ["into", ""]
             return
         if words[at].lower() in _FLIPPED:
-            words[at] = _FLIPPED[words[at].lower()][0]
+            inside = words[at].lower() == "from" and bool(_CONTAINERS.intersection(words[at:]))
+            words[at] = "in" if inside else _FLIPPED[words[at].lower()]
             return
 
 

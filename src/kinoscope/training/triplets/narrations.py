@@ -17,7 +17,7 @@ from kinoscope.training.sources.problems import Problems, Unfit
 from kinoscope.training.sources.rows import entries, json_document
 from kinoscope.training.triplets.filters import same_noun
 from kinoscope.training.triplets.matching import Found, find, turned_round
-from kinoscope.training.triplets.published import MOST_CHARS, ReadTriplets, checked
+from kinoscope.training.triplets.published import MOST_CHARS, ReadTriplets, bounded, checked
 from kinoscope.training.triplets.triplet import Triplet
 
 OVERLAPS = ("Ego4D", "EgoCVR")
@@ -52,7 +52,7 @@ def read_ego4d(file: Path, *, most_alike: int = 20, strict: bool = False) -> Rea
     )
     return ReadTriplets(
         f"Ego4D {file.stem}",
-        triplets,
+        bounded(file, triplets),
         overlaps=OVERLAPS,
         fingerprint=fingerprint_of([file], str(most_alike)),
         problems=problems,

@@ -6,6 +6,7 @@ TARA, arXiv 2512.13511); a composed anchor is `Source: ...; Edit: ...`.
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -36,25 +37,19 @@ class ReadTriplets:
     def __init__(
         self,
         name: str,
-        triplets: Iterable[Triplet],
+        triplets: Sequence[Triplet],
         *,
         overlaps: Sequence[str],
         fingerprint: str,
         problems: Problems,
     ) -> None:
-        """Raises `UsageError` if there is none, or more than fit into memory."""
+        """Raises `UsageError` if there is none."""
         self.name, self.overlaps = name, tuple(overlaps)
         self.fingerprint, self.problems = fingerprint, problems
-        found: list[Triplet] = []
-        for triplet in triplets:
-            if len(found) == MOST_TRIPLETS:
-                raise UsageError(f"{name} has over {MOST_TRIPLETS} triplets: give a part of it")
-            found.append(triplet)
-        if not found:
+        if not triplets:
             raise UsageError(f"{name} has no triplet that can be used: {problems.describe()}")
-        Random(0).shuffle(found)
         self._parts: dict[Part, list[Triplet]] = {part: [] for part in PARTS}
-        for triplet in found:
+        for triplet in Random(0).sample(triplets, len(triplets)):
             self._parts[triplet.part].append(triplet)
 
     def __repr__(self) -> str:
@@ -121,6 +116,14 @@ def checked(values: Mapping[str, object], part: Part | None, why: str = "") -> T
     )
 
 
+def bounded(file: Path, triplets: Iterable[Triplet]) -> list[Triplet]:
+    """All of them; `UsageError` for more than fit into memory."""
+    found = list(islice(triplets, MOST_TRIPLETS + 1))
+    if len(found) > MOST_TRIPLETS:
+        raise UsageError(f"{file} has over {MOST_TRIPLETS} triplets: give a part of it")
+    return found
+
+
 def _source(
     file: Path,
     rows: Iterator[tuple[str, dict[str, Any]]],
@@ -136,9 +139,10 @@ def _source(
                 found.append(_new(parsed(row), known))
             yield from found
 
+    found = bounded(file, triplets())
     return ReadTriplets(
         file.stem,
-        triplets(),
+        found,
         overlaps=overlaps,
         fingerprint=fingerprint_of([file]),
         problems=problems,
