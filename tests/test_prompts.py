@@ -81,3 +81,17 @@ def test_templates_go_by_name():
 def test_the_hash_tells_where_one_template_ends():
     assert prompts_hash("ab", "c") != prompts_hash("a", "bc")
     assert prompts_hash("a") == prompts_hash("a")
+
+
+def test_a_caption_stands_in_the_place_of_the_video_and_makes_one_text() -> None:
+    [turn] = ONE_WORD.messages("composed", "make it red", "video", caption="A blue car.")
+    assert turn["content"] == [
+        {
+            "type": "text",
+            "text": "Source video: A blue car.\nEdit instruction: make it red\n"
+            "Imagine this edit applied to the video above.\n"
+            "Summary of the resulting video in one word:",
+        }
+    ]
+    with_video = ONE_WORD.messages("composed", "make it red", "video")
+    assert [part["type"] for part in with_video[0]["content"]] == ["text", "video", "text"]
