@@ -15,7 +15,7 @@ from kinoscope.evaluation.handwritten import (
 )
 from kinoscope.training.triplets import PARTS, GeneratedTriplets
 from kinoscope.training.triplets.negators import negators_in
-from kinoscope.training.triplets.overlap import overlap, sentences_of
+from kinoscope.training.triplets.overlap import overlap, sentences_of, words_of
 from kinoscope.training.triplets.word_files import SPLITS
 
 FOLDER = Path(__file__).parents[1] / "data" / "handwritten"
@@ -93,6 +93,22 @@ def test_an_embedder_is_asked_for_each_sentence_once() -> None:
     assert len(asked) == len(set(asked)) == 6
     with pytest.raises(UsageError, match="2 vectors of 6 texts: give one each"):
         accuracy_on(triples, lambda texts: unit([[1, 0], [0, 1]]))
+
+
+@pytest.mark.parametrize("nuance", NUANCES)
+def test_the_wrong_sentence_has_more_words_of_the_anchor(nuance) -> None:
+    """So that a bag of words, which knows no nuance, is not right by accident."""
+    triples = read_handwritten(FOLDER / f"{nuance}.tsv")
+
+    def bags(texts):
+        places = {word: n for n, word in enumerate({w for t in texts for w in words_of(t)})}
+        counts = np.zeros((len(texts), len(places)), np.float32)
+        for row, text in enumerate(texts):
+            for word in words_of(text):
+                counts[row, places[word]] += 1
+        return unit(counts)
+
+    assert accuracy_on(triples, bags).mean() <= 0.05
 
 
 @pytest.mark.parametrize(

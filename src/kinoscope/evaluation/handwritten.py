@@ -1,4 +1,4 @@
-"""Handwritten sentence triples: is the right sentence nearer to the anchor than the wrong one?
+"""Handwritten sentence triples: how often the right sentence is nearer than the wrong one.
 
 A file has a triple a line, anchor, right and wrong with tabs between; `#` begins a remark.
 """

@@ -127,6 +127,8 @@ def test_hostile_sizes_are_bounded(csv_of) -> None:
     source = csv_of(f"{HEADER}{huge},b,c\nA cat sleeps.,A cat rests.,A cat runs.\n")
     assert len(all_of(source)) == 1
     assert source.problems.counts == {"size": 1}
+    for hostile in ("source:" + " " * 4000, "source: a; edit: " * 5000, "source:" + ";" * 2900):
+        assert len(all_of(csv_of(f"{HEADER}{hostile},b,c\nA cat sits.,A cat rests.,A cat runs.\n")))
     nested = "<" * 900 + "source: " * 100
     assert csv_of(f"{HEADER}{nested},b,c\nA cat sleeps.,A cat rests.,A cat runs.\n")
 

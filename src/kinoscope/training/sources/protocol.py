@@ -103,11 +103,8 @@ class Example:
     judged: Judged = field(default=NOT_JUDGED, compare=False)
 
 
-class Source(Protocol):
-    """Videos by number, 0 to `len(source) - 1`, in an order that is always the same.
-
-    It can be sent to another process. Frames are those that an `Embedder` reads.
-    """
+class Declared(Protocol):
+    """What any source of training data says of itself."""
 
     @property
     def name(self) -> str:
@@ -124,6 +121,13 @@ class Source(Protocol):
     @property
     def problems(self) -> Problems:
         """What was left out, and why."""
+
+
+class Source(Declared, Protocol):
+    """Videos by number, 0 to `len(source) - 1`, in an order that is always the same.
+
+    It can be sent to another process. Frames are those that an `Embedder` reads.
+    """
 
     def __len__(self) -> int:
         """How many videos."""

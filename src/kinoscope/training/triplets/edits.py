@@ -1,8 +1,9 @@
 """Composed triplets: a source's caption and an edit against the caption of the target."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from random import Random
+from typing import Any
 
 from kinoscope.training.english import conjugate, with_article
 from kinoscope.training.triplets.lexicon import Lexicon
@@ -81,17 +82,21 @@ def _named(scene: Scene) -> str:
     return f"the {plural(scene.name) if scene.many else scene.name}"
 
 
+def _exchanged(scene: Scene, name: str, options: Sequence[str], rng: Random) -> Change:
+    """One field with another of the options; `wrong` has a third one."""
+    old = getattr(scene, name)
+    new = another(rng, options, old)
+    target: dict[str, Any] = {name: new}
+    wrong: dict[str, Any] = {name: another(rng, options, old, new)}
+    slots = {"old": old, "new": new}
+    return Change(scene, replace(scene, **target), replace(scene, **wrong), slots)
+
+
 def _colour(scene: Scene, chance: Chance) -> Change:
-    new = another(chance[2], scene.words.colours, scene.colour)
-    third = another(chance[2], scene.words.colours, scene.colour, new)
+    change = _exchanged(scene, "colour", scene.words.colours, chance[2])
     worn = plural(scene.garment) if scene.many and scene.garment else scene.garment
     thing = f"the {worn}" if worn else _named(scene)
-    return Change(
-        scene,
-        replace(scene, colour=new),
-        replace(scene, colour=third),
-        {"t": thing, "old": scene.colour, "new": new},
-    )
+    return replace(change, slots={**change.slots, "t": thing})
 
 
 def _object(scene: Scene, chance: Chance) -> Change:
@@ -108,35 +113,19 @@ def _object(scene: Scene, chance: Chance) -> Change:
 
 
 def _place(scene: Scene, chance: Chance) -> Change:
-    places = scene.words.places
-    new = another(chance[2], places, scene.place)
-    third = another(chance[2], places, scene.place, new)
-    return Change(
-        scene,
-        replace(scene, place=new),
-        replace(scene, place=third),
-        {"old": scene.place, "new": new},
-    )
+    return _exchanged(scene, "place", scene.words.places, chance[2])
 
 
 def _time(scene: Scene, chance: Chance) -> Change:
     lexicon, split, rng = chance
-    times = lexicon.times[split]
-    new = another(rng, times, scene.time)
-    third = another(rng, times, scene.time, new)
-    return Change(
-        scene,
-        replace(scene, time=new),
-        replace(scene, time=third),
-        {"old": scene.time, "new": new},
-    )
+    return _exchanged(scene, "time", lexicon.times[split], rng)
 
 
 def _number(scene: Scene, chance: Chance) -> Change:
     lexicon, split, rng = chance
     numbers = ("one", *lexicon.numbers[split])
     plain = replace(scene, extra="")
-    old, new = another(rng, numbers), ""
+    old = pick(rng, numbers)
     new = another(rng, numbers, old)
     third = another(rng, numbers, old, new)
     source, target, wrong = (replace(plain, number=number) for number in (old, new, third))
@@ -145,14 +134,12 @@ def _number(scene: Scene, chance: Chance) -> Change:
 
 def _action(scene: Scene, chance: Chance) -> Change:
     actions = [act for act in scene.words.actions if not scene.many or "its" not in act]
-    new = another(chance[2], actions, scene.action)
-    third = another(chance[2], actions, scene.action, new)
-    old_ing, new_ing = (
-        " ".join([conjugate(verb, many=True, form="participle"), *rest])
-        for verb, *rest in (scene.action.split(), new.split())
-    )
-    slots = {"t": _named(scene), "new": new, "oldly": old_ing, "newly": new_ing}
-    return Change(scene, replace(scene, action=new), replace(scene, action=third), slots)
+    change = _exchanged(scene, "action", actions, chance[2])
+    slots = {"t": _named(scene), **change.slots}
+    for name in ("old", "new"):
+        verb, *rest = change.slots[name].split()
+        slots[f"{name}_ing"] = " ".join([conjugate(verb, many=True, form="participle"), *rest])
+    return replace(change, slots=slots)
 
 
 def _manner(scene: Scene, chance: Chance) -> Change:

@@ -23,6 +23,8 @@ from kinoscope.training.triplets.triplet import Triplet
 OVERLAPS = ("Ego4D", "EgoCVR")
 _WEARER = re.compile(r"#c\s+c\s+(.+)", re.IGNORECASE | re.DOTALL)
 _UNSURE = re.compile(r"#\s*unsure", re.IGNORECASE)
+_SPARE = 10
+"""Narrations kept for each triplet of an action."""
 _PASSES = ("narration_pass_1", "narration_pass_2")
 
 Action = tuple[int, int, str]
@@ -46,7 +48,9 @@ def read_ego4d(file: Path, *, most_alike: int = 20, strict: bool = False) -> Rea
     actions: dict[Action, dict[str, Found]] = {}
     for said, found in _narrations(file, problems):
         key = (found.wording.line, found.wording.side, found.object)
-        actions.setdefault(key, {})[said] = found
+        alike = actions.setdefault(key, {})
+        if len(alike) < _SPARE * most_alike:  # millions of narrations tell of few actions
+            alike[said] = found
     triplets = (
         triplet for alike in actions.values() for triplet in islice(_of_action(alike), most_alike)
     )

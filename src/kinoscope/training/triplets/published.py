@@ -159,7 +159,8 @@ def _new(triplet: Triplet, known: set[int]) -> Triplet:
 
 def _of_row(row: Mapping[str, Any]) -> Triplet:
     anchor = str(row["sent0"])
-    composed = _COMPOSED.fullmatch(anchor.strip()[: 3 * MOST_CHARS])
+    bounded_text = anchor if len(anchor) < 3 * MOST_CHARS else ""
+    composed = _COMPOSED.fullmatch(" ".join(bounded_text.split()))
     values = {"anchor": anchor, "positive": row["sent1"], "negative": row["hard_neg"]}
     if composed is not None:
         values |= {"anchor": composed[1], "edit": composed[2]}

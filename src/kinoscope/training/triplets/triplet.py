@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, Protocol, get_args
 
 from kinoscope.prompts import ONE_WORD, Template
-from kinoscope.training.sources.problems import Problems
+from kinoscope.training.sources.protocol import Declared
 
 Part = Literal["core", "time", "direction", "state", "adverb", "order", "negation", "composed"]
 PARTS: tuple[Part, ...] = get_args(Part)
@@ -54,24 +54,8 @@ class Triplet:
         return anchor, told[0], told[1]
 
 
-class TripletSource(Protocol):
+class TripletSource(Declared, Protocol):
     """Where triplets come from; the same ones each time."""
-
-    @property
-    def name(self) -> str:
-        """For people and for the run's description."""
-
-    @property
-    def overlaps(self) -> Sequence[str]:
-        """Benchmarks whose test texts it may contain; empty only if surely none."""
-
-    @property
-    def fingerprint(self) -> str:
-        """Hex hash of what decides its triplets."""
-
-    @property
-    def problems(self) -> Problems:
-        """What was left out, and why."""
 
     def of(self, part: Part, count: int) -> Sequence[Triplet]:
         """At most `count` different triplets of a part; the first of a larger count are these."""
