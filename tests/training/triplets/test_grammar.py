@@ -4,6 +4,8 @@ import re
 import subprocess
 import sys
 from collections import Counter
+from dataclasses import fields
+from random import Random
 
 import pytest
 from hypothesis import given, settings
@@ -12,9 +14,11 @@ from hypothesis import strategies as st
 from kinoscope.errors import UsageError
 from kinoscope.training.english import conjugate, past_participle
 from kinoscope.training.triplets import PARTS, GeneratedTriplets
+from kinoscope.training.triplets.edits import CHANGES, base
 from kinoscope.training.triplets.lexicon import load_lexicon
 from kinoscope.training.triplets.negators import NEGATORS, negators_in
 from kinoscope.training.triplets.overlap import words_of
+from kinoscope.training.triplets.scenes import Scene
 from kinoscope.training.triplets.word_files import SPLITS
 
 LEXICON = load_lexicon()
@@ -192,6 +196,26 @@ def test_an_edit_is_needed_to_tell_target_from_source(split, number) -> None:
     assert not applied or triplet.anchor not in (triplet.negative, triplet.positive)
     wrong, target = map(words_of, (triplet.negative, triplet.positive))
     assert sorted(wrong) != sorted(target), triplet
+
+
+FIELDS = {"object": "name", "add": "extra", "remove": "extra"}
+
+
+@settings(max_examples=300, deadline=None)
+@given(splits, numbers, st.sampled_from(sorted(CHANGES)))
+def test_an_edit_changes_one_fact_of_the_scene_and_a_wrong_one_the_same(split, number, kind):
+    chance = (LEXICON, split, Random(number))
+    change = CHANGES[kind](base(kind, chance), chance)
+    field = FIELDS.get(kind, kind)
+    for scene in (change.target, change.wrong):
+        differing = {f.name for f in fields(Scene)} - {
+            f.name
+            for f in fields(Scene)
+            if getattr(scene, f.name) == getattr(change.source, f.name)
+        }
+        assert differing <= {field}
+    assert getattr(change.target, field) != getattr(change.source, field)
+    assert change.wrong != change.target
 
 
 def test_all_kinds_of_edits_occur_in_every_split() -> None:

@@ -2,12 +2,22 @@
 
 import json
 import textwrap
+from pathlib import Path
 
 import pytest
 
 from kinoscope.errors import UsageError
-from kinoscope.training.triplets import GeneratedTriplets, Mix, load_mix, mixed, read_triplets
+from kinoscope.training.triplets import (
+    PARTS,
+    GeneratedTriplets,
+    Mix,
+    load_mix,
+    mixed,
+    read_triplets,
+)
 from kinoscope.training.triplets.overlap import Overlap, overlap
+
+ROOT = Path(__file__).parents[3]
 
 
 def mix_of(counts, *sources, **more) -> Mix:
@@ -162,3 +172,17 @@ def test_mistakes_are_one_sentence(run, mix_file, tmp_path) -> None:
     assert (code, "split 'dev'" in err) == (2, True)
     code, _, err = run("triplets", "make", "--mix", mix_file, "--out", tmp_path / "no" / "a.csv")
     assert (code, "cannot write" in err) == (6, True)
+
+
+def test_the_shipped_mix_shares_nothing_with_what_it_is_measured_on() -> None:
+    mix = load_mix(ROOT / "recipes" / "nuance_mix.py", "validation")
+    found = mixed(mix)
+    assert set(found.counts) == set(PARTS)
+    assert set(mix.evaluated) == {"handwritten sentences", "captions of the world's test"}
+    for texts in mix.evaluated.values():
+        common = found.overlap(texts())
+        assert common.texts >= 900 and common.same == common.near == 0
+    train = load_mix(ROOT / "recipes" / "nuance_mix.py", "train")
+    assert sum(train.counts.values()) == 20_000
+    with pytest.raises(UsageError, match="split 'dev': choose train, validation, test"):
+        load_mix(ROOT / "recipes" / "nuance_mix.py", "dev")

@@ -40,7 +40,7 @@ def composed_triplet(lexicon: Lexicon, split: Split, rng: Random) -> Triplet:
     """The negative is the source unedited, or edited to a third value."""
     patterns = lexicon.edits[split]
     kind = pick(rng, list(CHANGES))
-    change = CHANGES[kind](_base(kind, (lexicon, split, rng)), (lexicon, split, rng))
+    change = CHANGES[kind](base(kind, (lexicon, split, rng)), (lexicon, split, rng))
     instructions = [one.texts[0] for one in patterns if one.kind == kind]
     instruction = pick(rng, [one for one in instructions if fits(one, change.slots)])
     captions = [one.texts[0] for one in patterns if one.kind == "caption"]
@@ -61,7 +61,7 @@ def composed_triplet(lexicon: Lexicon, split: Split, rng: Random) -> Triplet:
     )
 
 
-def _base(kind: str, chance: Chance) -> Scene:
+def base(kind: str, chance: Chance) -> Scene:
     """A scene in which something of this kind can change."""
     lexicon, split, rng = chance
     scene = sampled(pick(rng, lexicon.scenes[split]), rng, shared=kind == "number")
@@ -147,7 +147,7 @@ def _manner(scene: Scene, chance: Chance) -> Change:
     old, new = pair if chance[2].random() < 0.5 else pair[::-1]
     action = scene.action if scene.action in scene.words.moves else scene.words.moves[0]
     source = replace(scene, manner=old, action=action)
-    return Change(source, replace(scene, manner=new), source, {"old": old, "new": new})
+    return Change(source, replace(source, manner=new), source, {"old": old, "new": new})
 
 
 def _add(scene: Scene, chance: Chance) -> Change:
