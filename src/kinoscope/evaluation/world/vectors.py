@@ -6,8 +6,8 @@ from itertools import islice
 import numpy as np
 
 from kinoscope.backbones.protocol import Backbone
-from kinoscope.heads import HEADS
 from kinoscope.thinking.thinker import Thinker
+from kinoscope.training.sources.taught import vectors
 from kinoscope.types import Content, Features, Float32
 
 _GROUP = 512
@@ -22,21 +22,14 @@ def embed(model: Backbone | Thinker, contents: Iterable[Content]) -> Float32:
     parts = [np.empty((0, width), np.float32)]
     waiting = iter(contents)
     while group := list(islice(waiting, _GROUP)):
-        parts.append(_thought(model, group) if isinstance(model, Thinker) else _read(model, group))
+        parts.append(
+            _thought(model, group) if isinstance(model, Thinker) else vectors(model, group)
+        )
     return np.concatenate(parts)
 
 
 def _thought(thinker: Thinker, group: Sequence[Content]) -> Float32:
     return np.stack([thought.vector_D for thought in thinker.think(group)])
-
-
-def _read(backbone: Backbone, group: Sequence[Content]) -> Float32:
-    head = HEADS[backbone.head.split()[0]]
-    vectors_ND = np.full((len(group), backbone.dimension), np.nan, np.float32)
-    for rows, states in backbone.states(group):
-        vectors_ND[rows] = head(states)
-    assert np.isfinite(vectors_ND).all(), "a content without a vector"
-    return vectors_ND
 
 
 def embed_clips(model: Backbone | Thinker, clips: Iterable[Features]) -> Float32:
