@@ -17,7 +17,7 @@ from kinoscope.backbones.mllm import MLLM
 from kinoscope.errors import UsageError
 from kinoscope.evaluation.results import Metric, save_result
 from kinoscope.evaluation.world.table import Measurement, World
-from kinoscope.training.lessons import STAGES
+from kinoscope.training.lesson_config import STAGES
 from kinoscope.training.recipe import Recipe, begin_with, run, stage_folder
 from recipes import mini
 from recipes.world_mini import systems

@@ -21,7 +21,8 @@ from kinoscope.embedder import Embedder
 from kinoscope.evaluation.metrics import mean_with_interval, paired_p_value, recall_at
 from kinoscope.evaluation.results import Metric, save_result
 from kinoscope.evaluation.world.retrieval import CUTOFFS
-from kinoscope.training.lessons import LessonConfig
+from kinoscope.training.lesson_config import LessonConfig
+from kinoscope.training.precision import fast_precision
 from kinoscope.training.recipe import Recipe, begin_with, embedder_of, run, stage_folder
 from kinoscope.training.sources.concept_pictures import concept_pictures, fetch
 from kinoscope.training.task import LoopConfig
@@ -92,7 +93,7 @@ def recipe(
     root: Path, stage: int, temperature: float, *, steps: int = STEPS, takes: int = TAKES
 ) -> Recipe:
     """The lesson `distil` and no other, from the weights of a stage on."""
-    loop = LoopConfig(steps=steps, batch=32, lr=1e-4, mixed_precision="bf16", warmup=0.1)
+    loop = LoopConfig(steps=steps, batch=32, lr=1e-4, mixed_precision=fast_precision(), warmup=0.1)
     return Recipe(
         model=lambda: trained(root, stage),
         source=lambda: concept_pictures(SAMPLING, takes=takes, tell=print),

@@ -10,7 +10,8 @@ from kinoscope.backbones.loading import load_backbone
 from kinoscope.errors import UsageError
 from kinoscope.training.lesson_batches import Drawn
 from kinoscope.training.lesson_batches import judged as drawn_of
-from kinoscope.training.lessons import LessonConfig, Lessons
+from kinoscope.training.lesson_config import LessonConfig
+from kinoscope.training.lessons import Lessons
 from kinoscope.training.sampler import Draw
 from tests.tiny import tiny
 from tests.training.lesson_films import NAMES, Example, Films, example, judged, loss_of

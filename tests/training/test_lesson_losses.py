@@ -12,8 +12,9 @@ import torch
 from kinoscope.backbones.mini import Mini, untrained_mini
 from kinoscope.backbones.mllm import MLLM
 from kinoscope.backbones.options import LoadOptions
+from kinoscope.training.lesson_config import LessonConfig
 from kinoscope.training.lesson_losses import LessonLosses
-from kinoscope.training.lessons import LessonConfig, Lessons
+from kinoscope.training.lessons import Lessons
 from kinoscope.training.sampler import Draw
 from kinoscope.types import Features
 from kinoscope.weights import SIDE_PX

@@ -10,7 +10,8 @@ from kinoscope.backbones.loading import load_backbone
 from kinoscope.backbones.mini import untrained_mini
 from kinoscope.errors import UsageError
 from kinoscope.training.lesson_batches import prompt_of, reversed_in_time, within
-from kinoscope.training.lessons import LESSONS, STAGES, LessonConfig, Lessons
+from kinoscope.training.lesson_config import LESSONS, STAGES, LessonConfig
+from kinoscope.training.lessons import Lessons
 from kinoscope.training.loop import train
 from kinoscope.training.sampler import Draw
 from kinoscope.training.task import LoopConfig
@@ -21,7 +22,7 @@ from tests.tiny import tiny
 from tests.training.lesson_films import NAMES, Example, Films, example, loss_of
 
 QUESTION = SimpleNamespace(question="what is it?", answer="a fox", options=("a fox", "a cup"))
-OF_ANY = tuple(lesson for lesson in LESSONS if lesson != "words")  # of any family
+OF_ANY = tuple(lesson for lesson in LESSONS if lesson not in ("words", "motion"))  # any family
 
 
 @pytest.fixture(scope="module")
@@ -73,10 +74,35 @@ def test_words_are_learned_by_the_connector_alone(mini_set_up, one_torch_thread,
     assert {name for name, _ in lessons.parameters()} - {"temperature"} >= changed
 
 
-def test_words_need_a_family_with_tokens_of_pixels_alone(backbone) -> None:
-    lessons = Lessons(backbone, Films(backbone), LessonConfig(shares={"words": 1.0}))
-    with pytest.raises(UsageError, match="no tokens of pixels alone: leave the lesson 'words' out"):
-        loss_of(lessons, "words")
+@pytest.mark.parametrize("lesson", ["words", "motion"])
+def test_words_need_a_family_with_tokens_of_pixels_alone(backbone, lesson) -> None:
+    lessons = Lessons(backbone, Films(backbone), LessonConfig(shares={lesson: 1.0}))
+    with pytest.raises(UsageError, match="no tokens of pixels alone: leave 'words' and 'motion'"):
+        loss_of(lessons, lesson)
+
+
+def test_words_of_motion_are_learned_from_reversals(mini_set_up, one_torch_thread, tmp_path):
+    """Each word that is learned is on both sides in turn: stills could not tell them apart."""
+    backbone = untrained_mini(mini_set_up, layers=1)
+    films = Films(backbone, [example(name) for name in NAMES[:3]], (SIDE_PX, SIDE_PX))
+    config = LessonConfig(shares={"motion": 1.0}, trained=("connector",))
+    lessons = Lessons(backbone, films, config)
+    batch = lessons.batch(Draw("motion", 0, (2, 1)))
+    clips, told = batch.inputs
+    assert batch.counts == {"motion": 4}
+    assert told == [(example(NAMES[n]).captions, example(NAMES[n]).backward) for n in (2, 1)]
+    for number, clip, turned in zip((2, 1), clips[:2], clips[2:], strict=True):
+        assert clip is films.features(number)
+        assert (turned.values_F == clip.values_F[::-1]).all()
+    at_first = loss_of(lessons, "motion")
+    train(lessons, LoopConfig(steps=30, batch=3, lr=1e-3, warmup=0.1), tmp_path / "run")
+    tokenizer = backbone.checkpoint.family.processor.tokenizer
+    known = Vocabulary.of((text for one in films.examples for text in one.captions), tokenizer)
+    least = 0.0
+    for one in films.examples:
+        targets_2V, _among_V = known.opposed(one.captions, one.backward, tokenizer)
+        least -= float(torch.xlogy(targets_2V, targets_2V).sum()) / (2 * len(films))
+    assert least < loss_of(lessons, "motion") < least + 0.3 * (at_first - least)
 
 
 def test_words_are_taught_of_a_video_and_of_its_reversal(mini_set_up, one_torch_thread) -> None:
@@ -162,8 +188,8 @@ def test_only_examples_with_something_to_teach_take_part(backbone) -> None:
 @pytest.mark.parametrize(
     ("fields", "words"),
     [
-        ({"shares": {"dreams": 1.0}}, "lesson 'dreams' is unknown: choose words, captions"),
-        ({"weights": {"luck": 1.0}}, "term 'luck' is unknown: choose words, contrast"),
+        ({"shares": {"dreams": 1.0}}, "lesson 'dreams' is unknown: choose words, motion, captions"),
+        ({"weights": {"luck": 1.0}}, "term 'luck' is unknown: choose words, motion, contrast"),
         ({"shares": {}}, r"shares \{\} is out of range: see LessonConfig"),
         ({"temperature": 0.0}, r"temperature 0\.0"),
         ({"partners": 1.5}, r"partners 1\.5"),

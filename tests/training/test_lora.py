@@ -11,7 +11,8 @@ from kinoscope.backbones.mini import untrained_mini
 from kinoscope.backbones.options import LoadOptions
 from kinoscope.embedder import Embedder
 from kinoscope.errors import UsageError
-from kinoscope.training.lessons import STAGES, LessonConfig, Lessons
+from kinoscope.training.lesson_config import STAGES, LessonConfig
+from kinoscope.training.lessons import Lessons
 from kinoscope.training.loop import train
 from kinoscope.training.lora import TARGETS, add_lora, merge_lora, name_beside_lora
 from kinoscope.training.recipe import run, stage_folder

@@ -9,7 +9,7 @@ from kinoscope import Embedder
 from kinoscope.backbones.mini import untrained_mini
 from kinoscope.errors import UsageError
 from kinoscope.training.checkpoint import usable_weights
-from kinoscope.training.lessons import STAGES, LessonConfig
+from kinoscope.training.lesson_config import STAGES, LessonConfig
 from kinoscope.training.recipe import begin_with, embedder_of, run
 from kinoscope.training.thinking_losses import THINKING_TERMS
 from kinoscope.training.thoughts import PREFIX, Thoughts

@@ -12,7 +12,8 @@ from kinoscope.thinking.halting import p_BK
 from kinoscope.thinking.thinker import prefixes
 from kinoscope.training.gather import alone
 from kinoscope.training.lesson_batches import Pairs
-from kinoscope.training.lessons import LessonConfig, Lessons
+from kinoscope.training.lesson_config import LessonConfig
+from kinoscope.training.lessons import Lessons
 from kinoscope.training.loop import train
 from kinoscope.training.losses import two_way
 from kinoscope.training.sampler import Draw

@@ -14,10 +14,10 @@ from kinoscope.training.words import Vocabulary, word_loss
 WORDS = ("fox", "door", "cup", "train", "tree", "moves", "opens", "the", "red", "two")
 
 
-def by_words(text: str, add_special_tokens: bool) -> dict[str, list[int]]:
+def by_words(texts: list[str], add_special_tokens: bool) -> dict[str, list[list[int]]]:
     """A tokenizer with a token a word, in running text."""
-    assert not add_special_tokens and text.startswith(" ")
-    return {"input_ids": [10 * WORDS.index(word) for word in text.split()]}
+    assert not add_special_tokens and all(text.startswith(" ") for text in texts)
+    return {"input_ids": [[10 * WORDS.index(word) for word in text.split()] for text in texts]}
 
 
 def vocabulary(*captions: str) -> Vocabulary:
@@ -70,29 +70,71 @@ def test_a_caption_of_unknown_words_costs_nothing_and_its_gradient_is_zero() -> 
     assert not tokens[0].grad.any() and tokens[1].grad.any()
 
 
+def test_words_of_motion_are_those_that_one_side_uses_more_often() -> None:
+    known = vocabulary("the door opens", "the red cup moves", "tree")
+    forward = ("the door opens", "the red door opens", "door moves", "the door opens")
+    backward = ("the door moves", "the door", "the red door moves", "red door")
+    targets_2V, among_V = known.opposed(forward, backward, by_words)
+    words = [WORDS[token // 10] for token in known.ids_V.tolist()]
+    leans = {"opens": 3 / 4, "moves": 1 / 4 - 2 / 4, "red": 1 / 4 - 2 / 4}
+    assert {word for word, among in zip(words, among_V.tolist(), strict=True) if among} == {*leans}
+    for row, sign in ((0, 1), (1, -1)):
+        speak = {word: sign * lean for word, lean in leans.items() if sign * lean > 0}
+        for word, share in zip(words, targets_2V[row].tolist(), strict=True):
+            assert share == pytest.approx(speak.get(word, 0) / sum(speak.values()))
+
+
+SAID = st.lists(st.lists(st.sampled_from(WORDS[:7]), max_size=4), max_size=12)
+
+
+@given(forward=SAID, backward=SAID)
+def test_sides_exchanged_exchange_their_targets(forward, backward) -> None:
+    known = vocabulary("fox door cup", "train tree")
+    sides = [[" ".join(words) for words in side] for side in (forward, backward)]
+    targets_2V, among_V = known.opposed(*sides, by_words)
+    again_2V, again_V = known.opposed(*sides[::-1], by_words)
+    assert torch.equal(targets_2V.flip(0), again_2V) and torch.equal(among_V, again_V)
+    assert torch.equal((targets_2V > 0).any(dim=0), among_V), "what competes speaks for one side"
+    assert not (targets_2V > 0).all(dim=0).any(), "and for one alone"
+    for row in targets_2V:
+        assert float(row.sum()) == pytest.approx(1.0 if row.any() else 0.0, abs=1e-5)
+
+
+def test_what_all_captions_share_tells_nothing_and_costs_nothing() -> None:
+    known = vocabulary("the fox", "the door", "cup")
+    targets_2V, among_V = known.opposed(["the fox"], ["the fox"], by_words)
+    assert not targets_2V.any() and not among_V.any()
+    tokens = [torch.randn(2, 4, requires_grad=True) for _ in range(2)]
+    losses_B = word_loss(tokens, torch.randn(4, 4), targets_2V, among_V.repeat(2, 1))
+    losses_B.sum().backward()
+    assert losses_B.tolist() == [0, 0]
+    assert all(not each.grad.any() for each in tokens)
+
+
 @pytest.mark.parametrize("captions", [(), ("fox fox", "fox")])
 def test_less_than_two_words_are_none_to_learn(captions) -> None:
     with pytest.raises(UsageError, match=f"{len(captions)} captions of . different words"):
         vocabulary(*captions)
 
 
-def naive(tokens, embeddings_VD, targets_BV) -> np.ndarray:
+def naive(tokens, embeddings_VD, targets_BV, among_BV) -> np.ndarray:
     """A clip, a word and a token at a time, in float64."""
     embeddings = [np.asarray(row, np.float64) for row in embeddings_VD]
     middle = sum(embeddings) / len(embeddings)
     centred = [row - middle for row in embeddings]
     length = np.mean([math.sqrt((row * row).sum()) for row in centred])
     losses = []
-    for tokens_ND, targets_V in zip(tokens, targets_BV, strict=True):
+    for tokens_ND, targets_V, among_V in zip(tokens, targets_BV, among_BV, strict=True):
         shares = []
         for row in centred:
             terms = [math.exp(15 * float(token @ row) / length**2) for token in tokens_ND]
             shares.append(sum(terms))
-        whole = sum(shares)
+        whole = sum(share for share, among in zip(shares, among_V, strict=True) if among)
         losses.append(
             -sum(
                 float(wanted) * math.log(share / whole)
                 for wanted, share in zip(targets_V, shares, strict=True)
+                if wanted
             )
         )
     return np.array(losses)
@@ -100,18 +142,22 @@ def naive(tokens, embeddings_VD, targets_BV) -> np.ndarray:
 
 @pytest.mark.parametrize("seed", range(5))
 def test_the_loss_is_that_of_a_naive_twin(seed) -> None:
-    """Clips of different lengths, one of a single token."""
+    """Clips of different lengths, one of a single token; all words compete, or some of them."""
     rng = np.random.default_rng(seed)
     words, width = int(rng.integers(2, 9)), int(rng.integers(1, 7))
     embeddings_VD = rng.normal(size=(words, width)) + 3
     tokens = [0.3 * rng.normal(size=(n, width)) for n in (1, 5, 2)]
     targets_BV = rng.dirichlet(np.ones(words), size=3)
-    found_B = word_loss(
-        [torch.tensor(each) for each in tokens],
-        torch.tensor(embeddings_VD),
-        torch.tensor(targets_BV),
-    )
-    assert found_B.numpy() == pytest.approx(naive(tokens, embeddings_VD, targets_BV), rel=1e-4)
+    some_BV = rng.random((3, words)) < 0.6
+    some_BV[:, 0] = True
+    among = targets_BV * some_BV / (targets_BV * some_BV).sum(axis=1, keepdims=True)
+    given = ([torch.tensor(each) for each in tokens], torch.tensor(embeddings_VD))
+    found_B = word_loss(*given, torch.tensor(targets_BV))
+    wanted_B = naive(tokens, embeddings_VD, targets_BV, np.ones_like(some_BV))
+    assert found_B.numpy() == pytest.approx(wanted_B, rel=1e-4)
+    found_B = word_loss(*given, torch.tensor(among), torch.tensor(some_BV))
+    wanted_B = naive(tokens, embeddings_VD, among, some_BV)
+    assert found_B.numpy() == pytest.approx(wanted_B, rel=1e-4)
 
 
 def test_a_token_in_the_direction_of_a_word_says_that_word() -> None:

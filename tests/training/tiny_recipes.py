@@ -10,7 +10,7 @@ from kinoscope.backbones.mini import Mini, untrained_mini
 from kinoscope.backbones.mllm import MLLM
 from kinoscope.mini_weights import MiniFiles
 from kinoscope.sampling import SamplingConfig
-from kinoscope.training.lessons import STAGES, LessonConfig
+from kinoscope.training.lesson_config import STAGES, LessonConfig
 from kinoscope.training.recipe import Recipe
 from kinoscope.training.sources import GeneratedSource
 from kinoscope.training.task import LoopConfig

@@ -165,7 +165,7 @@ class Family:
         Raises `UsageError` where a family gives none apart from the text around them.
         """
         raise UsageError(
-            f"{self.reference} gives no tokens of pixels alone: leave the lesson 'words' out"
+            f"{self.reference} gives no tokens of pixels alone: leave 'words' and 'motion' out"
         )
 
     def decoder(self, core: Any) -> Any:

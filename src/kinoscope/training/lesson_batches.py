@@ -10,6 +10,9 @@ from kinoscope.prompts import DESCRIBE, DETAIL, choice_prompt
 from kinoscope.training.losses import window_labels
 from kinoscope.types import Features, Float32, Span
 
+Sides = tuple[Sequence[str], Sequence[str]]
+"""Captions of a clip, and of the same clip played backwards."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Drawn:
@@ -47,6 +50,12 @@ def captioned(drawn: Drawn, partners: float) -> tuple[list[str], list[Features]]
             backward.append((number, example.backward[int(rng.integers(len(example.backward)))]))
     clips = [*drawn.clips, *(reversed_in_time(drawn.clips[number]) for number, _ in backward)]
     return [*texts, *(text for _, text in backward)], clips
+
+
+def opposed(drawn: Drawn) -> tuple[list[Features], list[Sides]]:
+    """Clips, behind them the same ones reversed in time; and all captions of each, both ways."""
+    told = [(example.captions, example.backward) for example in drawn.examples]
+    return [*drawn.clips, *map(reversed_in_time, drawn.clips)], told
 
 
 def pairs(drawn: Drawn, *, detailed: bool, partners: float, hard: bool, told: float) -> Pairs:

@@ -9,7 +9,7 @@ from kinoscope.backbones.mllm import MLLM
 from kinoscope.backbones.session import last_states
 from kinoscope.prompts import CHAT
 from kinoscope.training.gather import gather_objects, gathered
-from kinoscope.training.lesson_batches import Pairs
+from kinoscope.training.lesson_batches import Pairs, Sides
 from kinoscope.training.losses import distilled, localisation, matching, two_way
 from kinoscope.training.teaching import embed, teach
 from kinoscope.training.thoughts import Thoughts
@@ -47,12 +47,26 @@ class LessonLosses:
     def words(self, clips: list[Features], texts: list[str]) -> Any:
         """Words of captions out of pixels alone: only the connector runs."""
         assert self._vocabulary is not None
+        tokenizer = self._backbone.checkpoint.family.processor.tokenizer
+        return self._said(clips, self._vocabulary.targets(texts, tokenizer))
+
+    def motion(self, clips: list[Features], told: list[Sides]) -> Any:
+        """Words that tell clips from the same ones played backwards, which stand behind them."""
+        assert self._vocabulary is not None
+        tokenizer = self._backbone.checkpoint.family.processor.tokenizer
+        known = [self._vocabulary.opposed(*sides, tokenizer) for sides in told]
+        targets_2BV = torch.stack([targets_2V for targets_2V, _ in known], dim=1)
+        among_BV = torch.stack([among_V for _, among_V in known])
+        return self._said(clips, targets_2BV.flatten(0, 1), among_BV.repeat(2, 1))
+
+    def _said(self, clips: list[Features], targets_BV: Any, among_BV: Any = None) -> Any:
+        assert self._vocabulary is not None
         family, core = self._backbone.checkpoint.family, self._backbone.checkpoint.model.model
         tokens = family.pixel_tokens(core, clips)
         device = tokens[0].device
         rows_VD = self._backbone.embed_tokens(self._vocabulary.ids_V.to(device))
-        targets_BV = self._vocabulary.targets(texts, family.processor.tokenizer)
-        return word_loss(tokens, rows_VD, targets_BV.to(device)).sum()
+        among_BV = None if among_BV is None else among_BV.to(device)
+        return word_loss(tokens, rows_VD, targets_BV.to(device), among_BV).sum()
 
     def contrast(self, batch: Pairs) -> Any:
         """Two-way InfoNCE, each video also against its own wrong text."""

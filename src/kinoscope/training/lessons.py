@@ -1,12 +1,7 @@
-"""The lessons of three-stage training: contrast, captions, questions, matching, moments.
-
-ViLL-E (arXiv 2604.12148): stage 1 learns captions and contrast from short texts, stage 2 from
-detailed ones, stage 3 a mix of all. A stage is a choice of lessons and weights; see `STAGES`.
-"""
+"""A `Task` that teaches a multimodal LLM by lessons: contrast, captions, questions and others."""
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
@@ -21,22 +16,21 @@ from kinoscope.training.lesson_batches import (
     judged,
     matches,
     moments,
+    opposed,
     pairs,
     questions,
 )
+from kinoscope.training.lesson_config import LessonConfig
 from kinoscope.training.lesson_losses import LessonLosses
 from kinoscope.training.sampler import Draw, Part
 from kinoscope.training.task import Batch, Terms, Value
 from kinoscope.training.thinking_losses import THINKING_TERMS
-from kinoscope.training.thoughts import ThinkingLesson, Thoughts
+from kinoscope.training.thoughts import Thoughts
 from kinoscope.training.words import Vocabulary
 from kinoscope.types import Features
 
 Model = MLLM | Thinker
 """What is taught, as it embeds."""
-
-LESSONS = ("words", "captions", "details", "questions", "matching", "moments", "distil")
-TERMS = ("words", "contrast", "caption", "answer", "match", "locate", "distil")
 
 
 class Taught(Protocol):
@@ -87,113 +81,12 @@ class Library(Protocol):
         """What decides its content."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class LessonConfig:
-    """Which lessons, how often, and what their losses weigh.
-
-    Attributes:
-        shares: draws of each lesson, relative to the others; one that is not named is left out.
-        weights: of `TERMS`; 0 leaves one out.
-        thinking: steps before a vector; None: none. Then `THINKING_TERMS` stand for `contrast`,
-            and together have its weight; moments and distillation have vectors of one thought.
-        temperature: of contrasts, where learning begins.
-        partners: probability that a video with `backward` texts brings its reversal along, a pair
-            of its own: the two are each other's hard negatives.
-        hard: whether a text of `mismatches` is a hard negative of its video.
-        asked: questions, or texts to match, of each video of a draw; a family that can reads the
-            video once for them.
-        match_temperature: of the logits of yes and no.
-        teacher_temperature: of the similarities that `distil` learns, and of the chance by which it
-            draws a sentence.
-        told: share of a batch's videos that are taught a caption beside their contrast.
-        window_s, stride_s: of the windows that a moment is told apart from; others are as long as
-            the moment.
-        trained: words in the names of weights that learn; empty: all but those of `frozen`.
-        frozen: words in the names of weights that stay as they are, also if `trained` fits.
-    """
-
-    shares: Mapping[str, float] = field(default_factory=lambda: {"captions": 1.0})
-    weights: Mapping[str, float] = field(default_factory=lambda: dict.fromkeys(TERMS, 1.0))
-    temperature: float = 0.05
-    partners: float = 1.0
-    hard: bool = True
-    asked: int = 1
-    match_temperature: float = 1.0
-    teacher_temperature: float = 0.1
-    told: float = 1.0
-    window_s: float = 2.0
-    stride_s: float = 1.0
-    trained: tuple[str, ...] = ()
-    frozen: tuple[str, ...] = ("visual", "vision", "embed_tokens", "lm_head")
-    thinking: ThinkingLesson | None = None
-
-    def __post_init__(self) -> None:
-        for name, known, given in (
-            ("lesson", LESSONS, self.shares),
-            ("term", TERMS, self.weights),
-        ):
-            foreign = sorted(set(given) - set(known))
-            if foreign:
-                raise UsageError(f"{name} {foreign[0]!r} is unknown: choose {', '.join(known)}")
-        for lesson in self.shares:
-            if not any(self.weights.get(term) for term in _TERMS_OF[lesson]):
-                raise UsageError(
-                    f"lesson {lesson!r} has no loss: weigh {' or '.join(_TERMS_OF[lesson])}, or"
-                    " leave it out"
-                )
-        good = {
-            "shares": bool(self.shares),
-            "temperature": 0 < self.temperature < math.inf,
-            "asked": self.asked >= 1,
-            "match_temperature": 0 < self.match_temperature < math.inf,
-            "teacher_temperature": 0 < self.teacher_temperature < math.inf,
-            "partners": 0 <= self.partners <= 1,
-            "told": 0 < self.told <= 1,
-            "window_s": 0 < self.window_s < math.inf,
-            "stride_s": 0 < self.stride_s < math.inf,
-        }
-        for name, fits in good.items():
-            if not fits:
-                raise UsageError(
-                    f"{name} {getattr(self, name)!r} is out of range: see LessonConfig"
-                )
-        taught = any("contrast" in _TERMS_OF[lesson] for lesson in self.shares)
-        if self.thinking is not None and not (taught and self.weights.get("contrast")):
-            raise UsageError(
-                "thinking is taught by contrast alone: weigh it, in captions or details, or leave"
-                " thinking out"
-            )
-
-    def describe(self) -> str:
-        """All of it; without thinking as before there was any, so that old runs go on."""
-        known = asdict(self)
-        if self.thinking is None:
-            del known["thinking"]
-        return str(known)
-
-    @property
-    def term_weights(self) -> Mapping[str, float]:
-        """Of all terms, those of thinking among them."""
-        if self.thinking is None:
-            return self.weights
-        return {**self.weights, **self.thinking.weights(self.weights["contrast"])}
-
-
-_TERMS_OF = {
-    "words": ("words",),
-    "captions": ("contrast", "caption"),
-    "details": ("contrast", "caption"),
-    "questions": ("answer",),
-    "matching": ("match",),
-    "moments": ("locate",),
-    "distil": ("distil",),
-}
-
 _SAMPLED = 2000
 """Examples whose captions decide which words are learned."""
 
 _NEEDS = {
     "words": ("captions", 1),
+    "motion": ("backward", 1),
     "captions": ("captions", 2),  # one to say, another to contrast
     "details": ("details", 2),
     "questions": ("questions", 1),
@@ -201,14 +94,6 @@ _NEEDS = {
     "moments": ("moments", 1),
     "distil": ("judged", 1),
 }
-
-STAGES: dict[int, dict[str, float]] = {
-    0: {"words": 1.0},
-    1: {"captions": 1.0},
-    2: {"details": 1.0},
-    3: {"captions": 0.4, "questions": 0.2, "matching": 0.2, "moments": 0.2},
-}
-"""Shares of the lessons by stage; 0 is a warm-up of connectors that have learned nothing yet."""
 
 
 class Lessons:
@@ -233,7 +118,8 @@ class Lessons:
         self._validate, self._thoughts = validate, thoughts
         self._network = backbone.checkpoint.model
         self._heat = torch.nn.Parameter(torch.tensor(-math.log(config.temperature)))
-        vocabulary = self._vocabulary() if "words" in config.shares else None
+        speaks = {"words", "motion"} & set(config.shares)
+        vocabulary = self._vocabulary() if speaks else None
         self._losses = LessonLosses(
             backbone,
             self._temperature,
@@ -276,6 +162,7 @@ class Lessons:
         )
         made: dict[str, Callable[[Drawn], Batch]] = {
             "words": self._words,
+            "motion": self._motion,
             "captions": lambda drawn: self._pairs(drawn, detailed=False),
             "details": lambda drawn: self._pairs(drawn, detailed=True),
             "questions": self._questions,
@@ -291,6 +178,7 @@ class Lessons:
         inputs, known = batch.inputs, self._losses
         losses: dict[str, Callable[..., Any]] = {
             "words": known.words,
+            "motion": known.motion,
             "contrast": known.contrast,
             "caption": known.caption,
             "answer": known.answer,
@@ -342,6 +230,10 @@ class Lessons:
     def _words(self, drawn: Drawn) -> Batch:
         texts, clips = captioned(drawn, self._config.partners)
         return self._counted((clips, texts), {"words": len(texts)})
+
+    def _motion(self, drawn: Drawn) -> Batch:
+        clips, told = opposed(drawn)
+        return self._counted((clips, told), {"motion": len(clips)})
 
     def _pairs(self, drawn: Drawn, *, detailed: bool) -> Batch:
         config = self._config

@@ -14,7 +14,8 @@ from kinoscope.thinking.thinker import Thinker
 from kinoscope.training.checkpoint import final_checkpoint, usable_weights
 from kinoscope.training.gather import join_launcher, process_number, wait_for_all
 from kinoscope.training.journal import Record, plot
-from kinoscope.training.lessons import LessonConfig, Lessons, Model
+from kinoscope.training.lesson_config import LessonConfig
+from kinoscope.training.lessons import Lessons, Model
 from kinoscope.training.loop import train
 from kinoscope.training.lora import merge_lora, name_beside_lora
 from kinoscope.training.optimiser import copy_weights

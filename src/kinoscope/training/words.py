@@ -1,7 +1,8 @@
 """Words of captions as targets of pixels: a connector learns to speak the language model's words.
 
 No language model runs: a clip's tokens, before they are read, are compared with the input
-embeddings of the words that its captions use. Rare words weigh more.
+embeddings of the words that its captions use. Rare words weigh more. Words of motion are those that
+tell a clip from itself played backwards.
 """
 
 from collections import Counter
@@ -18,6 +19,8 @@ from kinoscope.types import Float32
 
 _SHARPNESS = 15.0
 """The score of a token that is a word's own embedding, beside tokens without a direction: ~0."""
+_TELLING = 0.1
+"""Least difference of a word's shares among the captions of two clips that it tells apart."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -42,10 +45,10 @@ class Vocabulary:
     def of(cls, captions: Iterable[str], tokenizer: Any) -> "Vocabulary":
         """Of all tokens in captions; `UsageError` for captions of fewer than two."""
         counts: Counter[int] = Counter()
-        total = 0
-        for caption in captions:
-            counts.update(set(_ids(tokenizer, caption)))
-            total += 1
+        all_ids = _ids(tokenizer, list(captions))
+        total = len(all_ids)
+        for ids in all_ids:
+            counts.update(set(ids))
         if len(counts) < 2:
             raise UsageError(
                 f"{total} captions of {len(counts)} different words to learn: leave the lesson"
@@ -60,16 +63,40 @@ class Vocabulary:
 
         Each row sums to 1, or is all 0 for a caption of unknown words alone: it costs nothing.
         """
+        known_BV = self._used(captions, tokenizer)
+        return torch.from_numpy(_shares(known_BV * (self.weights_V + np.float32(1e-3))))
+
+    def opposed(
+        self, captions: Sequence[str], others: Sequence[str], tokenizer: Any
+    ) -> tuple[Any, Any]:
+        """Words that tell a clip, all whose captions are given, from another, whose are `others`.
+
+        Those whose share of the captions of one is larger by more than 0.1. Returns the targets of
+        the clip and of the other [2, V], by that difference, and which words these are, bool [V].
+        Each row of targets sums to 1, or is all 0 where no word speaks for the one: it costs
+        nothing.
+        """
+        shares_2V = [
+            self._used(side, tokenizer).sum(axis=0) / max(1, len(side))
+            for side in (captions, others)
+        ]
+        leans_V = shares_2V[0] - shares_2V[1]
+        leans_V[np.abs(leans_V) <= _TELLING] = 0
+        targets_2V = _shares(np.stack([leans_V, -leans_V]).clip(min=0))
+        return torch.from_numpy(targets_2V), torch.from_numpy(leans_V != 0)
+
+    def _used(self, captions: Sequence[str], tokenizer: Any) -> Float32:
+        """1 where a caption has a word [B, V]."""
         places = {int(token): place for place, token in enumerate(self.ids_V)}
-        targets_BV = np.zeros((len(captions), len(places)), np.float32)
-        for row, caption in enumerate(captions):
-            known = [places[token] for token in set(_ids(tokenizer, caption)) if token in places]
-            targets_BV[row, known] = self.weights_V[known] + 1e-3
-        sums_B1 = targets_BV.sum(axis=1, keepdims=True)
-        return torch.from_numpy(np.divide(targets_BV, sums_B1, where=sums_B1 > 0, out=targets_BV))
+        used_BV = np.zeros((len(captions), len(places)), np.float32)
+        for row, ids in enumerate(_ids(tokenizer, captions)):
+            used_BV[row, [places[token] for token in set(ids) if token in places]] = 1
+        return used_BV
 
 
-def word_loss(tokens: Sequence[Any], embeddings_VD: Any, targets_BV: Any) -> Any:
+def word_loss(
+    tokens: Sequence[Any], embeddings_VD: Any, targets_BV: Any, among_BV: Any = None
+) -> Any:
     """Cross-entropy [B] of the words of captions, given tokens of clips.
 
     A word's score is the log of the sum, over the clip's tokens, of exp(15 x . e / |e|^2), with e
@@ -79,6 +106,7 @@ def word_loss(tokens: Sequence[Any], embeddings_VD: Any, targets_BV: Any) -> Any
         tokens: [N, D] of each clip, as they will be added to what the language model reads.
         embeddings_VD: input embeddings of the vocabulary.
         targets_BV: see `Vocabulary.targets`.
+        among_BV: the words that compete for a row, bool; all by default. A target must be one.
     """
     with torch.autocast(embeddings_VD.device.type, enabled=False):
         wide_VD = embeddings_VD.detach().float()
@@ -87,9 +115,21 @@ def word_loss(tokens: Sequence[Any], embeddings_VD: Any, targets_BV: Any) -> Any
         scores = [
             torch.logsumexp(tokens_ND.float() @ centred_VD.T * scale, dim=0) for tokens_ND in tokens
         ]
-        return -(targets_BV * functional.log_softmax(torch.stack(scores), dim=1)).sum(dim=1)
+        scores_BV = torch.stack(scores)
+        if among_BV is not None:
+            scores_BV = scores_BV.masked_fill(~among_BV, torch.finfo(scores_BV.dtype).min)
+        return -(targets_BV * functional.log_softmax(scores_BV, dim=1)).sum(dim=1)
 
 
-def _ids(tokenizer: Any, caption: str) -> list[int]:
+def _shares(weights_BV: Float32) -> Float32:
+    """Of each row's sum; rows of zeros as they are."""
+    sums_B1 = weights_BV.sum(axis=1, keepdims=True)
+    shares_BV = np.zeros_like(weights_BV)
+    np.divide(weights_BV, sums_B1, where=sums_B1 > 0, out=shares_BV)
+    return shares_BV
+
+
+def _ids(tokenizer: Any, captions: Sequence[str]) -> list[list[int]]:
     """As in running text: ` fox`, not `fox`."""
-    return list(tokenizer(f" {caption}", add_special_tokens=False)["input_ids"])
+    texts = [f" {caption}" for caption in captions]
+    return list(tokenizer(texts, add_special_tokens=False)["input_ids"]) if texts else []

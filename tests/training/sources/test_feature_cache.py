@@ -16,7 +16,8 @@ import pytest
 from kinoscope.backbones.loading import load_backbone
 from kinoscope.errors import KinoscopeError, MediaError, UsageError
 from kinoscope.sampling import SamplingConfig
-from kinoscope.training.lessons import LESSONS, LessonConfig, Lessons
+from kinoscope.training.lesson_config import LESSONS, LessonConfig
+from kinoscope.training.lessons import Lessons
 from kinoscope.training.sampler import Draw
 from kinoscope.training.sources import FeatureCache, GeneratedSource, WebDataset, read_captions
 from kinoscope.training.sources.feature_cache import Library, warmed
@@ -276,7 +277,8 @@ def test_features_that_are_not_finite_are_refused(source, cache_of):
 RENDERER = """
 import sys
 from pathlib import Path
-from kinoscope.training.lessons import LESSONS, LessonConfig, Lessons
+from kinoscope.training.lesson_config import LESSONS, LessonConfig
+from kinoscope.training.lessons import Lessons
 from kinoscope.training.sampler import Draw
 from kinoscope.training.sources import FeatureCache, GeneratedSource
 from kinoscope.training.world import WorldConfig
