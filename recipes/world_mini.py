@@ -1,9 +1,10 @@
-"""`mini` on the generated world's test split, beside what it began as and two order-blind models.
+"""`mini` on the generated world's test split, and the mean of its frames, which sees no order.
 
     python -m recipes.world_mini [MODEL] [--limit N] [--only TASK,...] [--systems NAME,...]
 
-MODEL is `mini`, a folder that it was saved in, or that of a stage of its training. All systems see
-the same frames. A run that leaves something out, or is limited, is printed and not saved.
+MODEL is `mini`, a folder that it was saved in, or that of a stage of its training. What it is
+compared with beside is measured by `recipes.world_baselines`. All systems see the same frames. A
+run that leaves something out, or is limited, is printed and not saved.
 """
 
 import argparse
@@ -16,7 +17,6 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from kinoscope.backbones.concepts import Concepts
 from kinoscope.backbones.loading import load_any
 from kinoscope.backbones.mini import SAMPLING, Mini, untrained_mini
 from kinoscope.backbones.mllm import MLLM
@@ -33,56 +33,68 @@ from kinoscope.training.checkpoint import WEIGHTS, final_checkpoint
 from kinoscope.training.recipe import begin_with
 from kinoscope.training.sources import FeatureCache, GeneratedSource
 from kinoscope.types import Content
-from kinoscope.weights import model_files
 
 OPTIONS = LoadOptions(batch_tokens=2048)
 """Small batches hold less padding, and the caches of a CPU hold them."""
 
-SYSTEMS = ("mini", "untrained", "frames", "concepts")
+SYSTEMS = ("mini", "frames")
 LEAST_COSINE = 0.999
 """Of vectors in bfloat16 with those in float32, where the former are asked for."""
 
 _WORTH_WORKERS = 200  # videos: processes that render take seconds to start
-_UNTRAINED_RUNS = (2,)  # of 1 s, as the moments of the training's windows
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Measures all tasks of all systems and saves `results/world_mini.json`."""
-    asked = parsed(arguments)
+    """Measures all tasks of both systems and saves `results/world_mini.json`."""
+    parser = command("world_mini", SYSTEMS)
+    parser.add_argument("model", nargs="?", default="mini")
+    asked = parser.parse_args(arguments)
     mini = load_model(asked.model)
+    metrics, details = measured_systems(systems(mini), asked)
+    if "frames_reversal" in metrics:
+        metrics["reversal_mean_of_frames"] = metrics["frames_reversal"]
+    if is_whole(asked, SYSTEMS):
+        told = details | {"model": told_of(asked.model, mini)}
+        save_result("world_mini", metrics, details=told)
+
+
+def measured_systems(
+    made: Mapping[str, System], asked: argparse.Namespace
+) -> tuple[dict[str, Metric], dict[str, object]]:
+    """What is asked for of the systems; the figures of the first have bare names."""
     world = World(count=asked.limit or World().count)
     if asked.limit:
         world = replace(world, chosen_on=max(8, asked.limit // 4), guessed_from=200)
-    made = systems(mini)
-    details: dict[str, object] = {
-        "protocol": protocol(world, asked.bfloat16),
-        "model": told_of(asked.model, mini),
-    }
+    details: dict[str, object] = {"protocol": protocol(world, asked.bfloat16)}
     metrics: dict[str, Metric] = {}
-    with arithmetic(asked.bfloat16, made["mini"], world) as least_cosine:
+    first = next(system for system in made.values() if isinstance(system.backbone, MLLM))
+    with arithmetic(asked.bfloat16, first, world) as least_cosine:
         details["least_cosine_with_float32"] = least_cosine
         for name in asked.systems:
-            prefix = "" if name == "mini" else f"{name}_"
-            found, told = measured(made[name], world, asked.only, prefix)
+            found, told = measured(
+                made[name], world, asked.only, "" if name == "mini" else f"{name}_"
+            )
             metrics |= found
             details |= told
-    if "frames_reversal" in metrics:
-        metrics["reversal_mean_of_frames"] = metrics["frames_reversal"]
-    if asked.limit or set(asked.only) != set(TASKS) or set(asked.systems) != set(SYSTEMS):
+    return metrics, details
+
+
+def is_whole(asked: argparse.Namespace, known: Sequence[str]) -> bool:
+    """Whether all was measured that is saved; says so where not."""
+    whole = not asked.limit and set(asked.only) == set(TASKS) and set(asked.systems) == set(known)
+    if not whole:
         print("part of a run: not saved")
-        return
-    save_result("world_mini", metrics, details=details)
+    return whole
 
 
-def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
-    """Arguments of the command line; unknown tasks and systems end the program."""
-    parser = argparse.ArgumentParser(prog="python -m recipes.world_mini")
-    parser.add_argument("model", nargs="?", default="mini")
+def command(name: str, known: Sequence[str]) -> argparse.ArgumentParser:
+    """The command line of a recipe; unknown tasks and systems end the program."""
+    parser = argparse.ArgumentParser(prog=f"python -m recipes.{name}")
     parser.add_argument("--limit", type=at_least(8), help="test videos, of 1000")
     parser.add_argument("--only", type=chosen(TASKS), default=TASKS, help=", ".join(TASKS))
-    parser.add_argument("--systems", type=chosen(SYSTEMS), default=SYSTEMS)
+    parser.add_argument("--systems", type=chosen(known), default=known, help=", ".join(known))
     parser.add_argument("--bfloat16", action="store_true", help="faster where the CPU has AMX")
-    return parser.parse_args(arguments)
+    return parser
 
 
 def at_least(least: int) -> Callable[[str], int]:
@@ -132,26 +144,23 @@ def told_of(name: str, mini: MLLM) -> dict[str, object]:
 
 
 def systems(mini: MLLM) -> dict[str, System]:
-    """The trained model; as it began; the mean of its frames; and `concepts`."""
-    family = mini.checkpoint.family
-    assert isinstance(family, Mini)
-    layers = mini.checkpoint.model.config.num_hidden_layers
-    untrained = untrained_mini(mini_files(), layers=layers, options=OPTIONS)
-    concepts = Concepts(model_files())
-    folder, fps = cache_folder() / "features", SAMPLING.fps
-    see = seen_by(FeatureCache(folder, mini, SAMPLING, tower=family.tower))
+    """The model, and the mean of its frames."""
+    see, fps = seen_by(features_of(mini)), SAMPLING.fps
     return {
         "mini": System(backbone=mini, see=see, fps=fps),
-        "untrained": System(backbone=untrained, see=see, fps=fps, lengths=_UNTRAINED_RUNS),
         "frames": System(
             backbone=FrameMeans(mini),
             see=lambda source: with_frame_vectors(mini, see(source)),
             fps=fps,
         ),
-        "concepts": System(
-            backbone=concepts, see=seen_by(FeatureCache(folder, concepts, SAMPLING)), fps=fps
-        ),
     }
+
+
+def features_of(mini: MLLM) -> FeatureCache:
+    """What the tower of `mini`, trained or not, has seen."""
+    family = mini.checkpoint.family
+    assert isinstance(family, Mini)
+    return FeatureCache(cache_folder() / "features", mini, SAMPLING, tower=family.tower)
 
 
 def seen_by(cache: FeatureCache) -> Callable[[GeneratedSource], WorldVideos]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from kinoscope.evaluation.results import load_result
-from recipes import thinking_tables, training_tables
+from recipes import thinking_tables, training_tables, world_tables
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "results"
@@ -205,15 +205,20 @@ def with_blocks(**blocks: Callable[[], str]) -> Callable[[str], str]:
     return write
 
 
-def once_measured(name: str, table: Callable[[], str]) -> Callable[[], str]:
-    """A table, or that its result is not there yet."""
+def once_measured(table: Callable[[], str], *names: str) -> Callable[[], str]:
+    """A table, or which of its results are not there yet."""
 
     def write() -> str:
-        if not (RESULTS / f"{name}.json").exists():
-            return f"Not measured yet; `python -m recipes.{name}` will.\n"
-        return table()
+        missing = [name for name in names if not (RESULTS / f"{name}.json").exists()]
+        commands = " and ".join(f"`python -m recipes.{name}`" for name in missing)
+        return f"Not measured yet; {commands} will.\n" if missing else table()
 
     return write
+
+
+def of_world(table: Callable[[], str]) -> Callable[[], str]:
+    """A table of the world's test split."""
+    return once_measured(table, *world_tables.NAMES)
 
 
 PAGES = {
@@ -223,18 +228,18 @@ PAGES = {
     "docs/mini.md": with_blocks(
         runs=training_tables.runs_table,
         validations=training_tables.validations_table,
-        world=once_measured("world_mini", training_tables.world_table),
-        opposites=once_measured("world_mini", training_tables.opposites_table),
-        questions=once_measured("world_mini", training_tables.questions_table),
-        mismatches=once_measured("world_mini", training_tables.mismatches_table),
-        samples=once_measured("samples_mini", training_tables.samples_table),
-        speed=once_measured("mini_speed", training_tables.mini_speed_table),
+        world=of_world(world_tables.world_table),
+        opposites=of_world(world_tables.opposites_table),
+        questions=of_world(world_tables.questions_table),
+        mismatches=of_world(world_tables.mismatches_table),
+        samples=once_measured(training_tables.samples_table, "samples_mini"),
+        speed=once_measured(training_tables.mini_speed_table, "mini_speed"),
     ),
     "docs/results.md": with_blocks(
-        ablation=once_measured("ablation_gcm", training_tables.ablation_table)
+        ablation=once_measured(training_tables.ablation_table, "ablation_gcm")
     ),
     "docs/thinking.md": with_blocks(
-        study=once_measured("thinking_study", thinking_tables.study_table)
+        study=once_measured(thinking_tables.study_table, "thinking_study")
     ),
     "docs/LOG.md": with_blocks(wordings=training_tables.wordings_table),
 }

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from kinoscope.backbones.mini import SAMPLING
+from kinoscope.errors import UsageError
 from kinoscope.evaluation.results import Metric, load_result, save_result
 from kinoscope.evaluation.sample_clips import Described
 from kinoscope.evaluation.world import matching, questions
@@ -26,6 +27,7 @@ from recipes import (
     samples_mini,
     training_tables,
     world_mini,
+    world_tables,
 )
 from recipes.index_speed import Command, Run
 from tests.evaluation.oracles import FPS, PLAIN, Constant, Oracle
@@ -86,9 +88,21 @@ def save(world, monkeypatch, tmp_path):
         others = {
             name: replace(metrics[name], value=v, low=v, high=v) for name, v in changed.items()
         }
-        save_result("world_mini", metrics | others, details=details, folder=tmp_path)
+        for name, own in (("world_mini", True), ("world_baselines", False)):
+            save_result(
+                name,
+                {key: m for key, m in (metrics | others).items() if is_own(key) is own},
+                details={key: d for key, d in details.items() if is_own(key) is own}
+                | {"protocol": details["protocol"]},
+                folder=tmp_path,
+            )
 
     return write
+
+
+def is_own(name: str) -> bool:
+    """Whether a figure depends on the weights of `mini`."""
+    return not name.startswith(("untrained_", "concepts_"))
 
 
 def rows(table: str) -> dict[str, list[str]]:
@@ -101,7 +115,7 @@ def rows(table: str) -> dict[str, list[str]]:
 
 def test_every_task_of_the_world_has_a_row_with_all_systems_and_a_guess(save):
     save()
-    found = rows(training_tables.world_table())
+    found = rows(world_tables.world_table())
     assert found[""] == ["mini", "untrained", "mean of its frames", "concepts", "a guess", "target"]
     assert found["text to video, R@1"][:2] == ["100.0 % (100.0 to 100.0)", "0.0 % (0.0 to 0.0)"]
     assert found["text to video, R@1"][4] == "8.3 %"
@@ -119,9 +133,18 @@ def test_every_task_of_the_world_has_a_row_with_all_systems_and_a_guess(save):
     assert all(all(cells[:4]) for name, cells in found.items() if name.startswith("rev"))
 
 
+def test_figures_of_another_world_are_not_put_beside_each_other(save, world, tmp_path):
+    save()
+    protocol = world[1]["protocol"] | {"fingerprint": "0" * 64}
+    others = {name: metric for name, metric in world[0].items() if not is_own(name)}
+    save_result("world_baselines", others, details={"protocol": protocol}, folder=tmp_path)
+    with pytest.raises(UsageError, match=r"differ in .*: run python -m recipes\.world_baselines"):
+        world_tables.measured()
+
+
 def test_tasks_on_nouns_of_the_training_follow_those_on_held_out_ones(save):
     save(seen_t2v_r1=0.75, seen_qa_accuracy=0.8125)
-    lines = training_tables.world_table().splitlines()
+    lines = world_tables.world_table().splitlines()
     names = ("text to video, R@1", "questions, accuracy")
     after = [
         lines[k + 1]
@@ -134,7 +157,7 @@ def test_tasks_on_nouns_of_the_training_follow_those_on_held_out_ones(save):
 
 def test_a_target_is_reached_from_its_value_on(save):
     save(t2v_r1=0.5, t2v_r10=0.8499, reversal_v2t=0.9, reversal=0.89, frames_reversal=0.55)
-    aims = {name: cells[5] for name, cells in rows(training_tables.world_table()).items()}
+    aims = {name: cells[5] for name, cells in rows(world_tables.world_table()).items()}
     assert aims["text to video, R@1"] == "50 %, reached"
     assert aims["text to video, R@10"] == "85 %, not reached"
     assert aims["questions, accuracy"] == "75 %, not reached"
@@ -143,22 +166,22 @@ def test_a_target_is_reached_from_its_value_on(save):
     both = "90 %, not reached; mean of its frames 50 ± 3 %"
     assert aims["reversed pairs, both ways"] == f"{both}, not reached"
     save(reversal=0.89, frames_reversal=0.529)
-    aims = {name: cells[5] for name, cells in rows(training_tables.world_table()).items()}
+    aims = {name: cells[5] for name, cells in rows(world_tables.world_table()).items()}
     assert aims["reversed pairs, both ways"] == f"{both}, reached"
 
 
 def test_opposites_and_kinds_are_told_one_by_one_the_best_first(save, world):
     save()
-    found = rows(training_tables.opposites_table())
+    found = rows(world_tables.opposites_table())
     assert len(found) == 1 + 15
     assert found["close / open"][1:] == ["100.0 %", "0.0 %", found["close / open"][3], "0.0 %"]
-    asked = rows(training_tables.questions_table())
+    asked = rows(world_tables.questions_table())
     kinds = world[1]["qa"]["by_kind"]
     assert set(asked) == {"question", *kinds}
     assert sum(int(cells[0]) for cells in list(asked.values())[1:]) == world[0]["qa_accuracy"].n
     shares = [float(cells[1].split()[0]) for cells in list(asked.values())[1:]]
     assert shares == sorted(shares, reverse=True)
-    wrong = rows(training_tables.mismatches_table())
+    wrong = rows(world_tables.mismatches_table())
     assert set(wrong) == {"wrong fact", *world[1]["matching"]["by_kind"]}
     assert all(cells[1:] == ["1.000", "1.000", "100.0 %"] for cells in list(wrong.values())[1:])
 
