@@ -1,5 +1,6 @@
 """What is contrasted: partners reversed in time, wrong texts, and equal texts left out."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 import torch
 
 from kinoscope.backbones.loading import load_backbone
+from kinoscope.training import lesson_losses
 from kinoscope.training.lesson_batches import Drawn, captioned, matches, moments, pairs, questions
 from kinoscope.training.lesson_losses import LessonLosses
 from kinoscope.training.teaching import embed
@@ -24,9 +26,11 @@ def drawn(examples, epoch: int = 0) -> Drawn:
     return Drawn(examples=examples, clips=clips, dice=dice)
 
 
+MADE = {"detailed": False, "partners": 1.0, "hard": True, "told": 1.0}
+
+
 def made(examples, epoch: int = 0, **choices):
-    choices = {"detailed": False, "partners": 1.0, "hard": True, "told": 1.0} | choices
-    return pairs(drawn(examples, epoch), **choices)
+    return pairs(drawn(examples, epoch), **(MADE | choices))
 
 
 CHIRAL = [example(name) for name in NAMES[:3]]
@@ -161,6 +165,24 @@ def test_the_contrast_is_that_of_a_naive_twin(backbone, case) -> None:
     )
     found = LessonLosses(backbone, lambda: 0.1).contrast(batch)
     assert float(found) == pytest.approx(wanted, rel=1e-4)
+
+
+def test_a_text_that_is_wrong_for_one_and_right_for_another_is_read_once(
+    backbone, monkeypatch
+) -> None:
+    read: list[Content] = []
+
+    def counted(backbone, contents):
+        read.extend(contents)
+        return embed(backbone, contents)
+
+    clips = [backbone.vision(moving_frames(4, 56, 84, n)) for n in range(3)]
+    batch = pairs(replace(drawn(CHIRAL), clips=clips), **MADE)
+    assert batch.hard[3:] == batch.texts[:3]
+    monkeypatch.setattr(lesson_losses, "embed", counted)
+    LessonLosses(backbone, lambda: 0.1).contrast(batch)
+    told = [content.text for content in read if content.clip is None]
+    assert len(told) == len(set(told)) and {*told} == {*batch.texts, *batch.hard}
 
 
 @pytest.mark.parametrize("epoch", range(4))

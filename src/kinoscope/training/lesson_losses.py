@@ -69,9 +69,11 @@ class LessonLosses:
         return word_loss(tokens, rows_VD, targets_BV.to(device), among_BV).sum()
 
     def contrast(self, batch: Pairs) -> Any:
-        """Two-way InfoNCE, each video also against its own wrong text."""
+        """Two-way InfoNCE, each video also against its own wrong text; a text is read once."""
         video_BD = self._of_clips(batch.clips)
-        text_ND = self._of_texts([*batch.texts, *batch.hard])
+        texts = [*batch.texts, *batch.hard]
+        places = {text: place for place, text in enumerate(dict.fromkeys(texts))}
+        text_ND = self._of_texts(list(places))[[places[text] for text in texts]]
         text_BD, hard_BD = text_ND.split([len(batch.texts), len(batch.hard)])
         found = two_way(
             gathered(video_BD),
