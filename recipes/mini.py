@@ -15,7 +15,7 @@ from kinoscope.backbones.options import LoadOptions
 from kinoscope.errors import UsageError
 from kinoscope.evaluation.world.quick import quick
 from kinoscope.mini_weights import mini_files
-from kinoscope.training.lesson_config import STAGES, LessonConfig
+from kinoscope.training.lesson_config import STAGES, TERMS, LessonConfig
 from kinoscope.training.lessons import Model
 from kinoscope.training.precision import fast_precision
 from kinoscope.training.recipe import Recipe
@@ -39,8 +39,8 @@ _SHARES = {
     0: STAGES[0] | {"motion": 2.0},
     1: STAGES[1] | {"words": 0.25},  # a step of words takes a tenth of the time of one of captions
     2: STAGES[2] | {"captions": 1.0, "words": 0.5},
-    3: {"captions": 8.0, "details": 1.5, "questions": 3.4, "matching": 2.5, "moments": 1.0}
-    | {"distil": 2.4, "words": 1.5, "motion": 3.0},
+    3: {"captions": 6.0, "wordings": 5.0, "details": 1.0, "questions": 2.0, "matching": 1.0}
+    | {"moments": 1.0, "distil": 1.0, "words": 1.0, "motion": 2.0},
 }
 _TOGETHER: dict[str, Any] = {
     "betas": (0.9, 0.98),
@@ -62,8 +62,7 @@ def recipe(stage: int) -> Recipe:
         sampling=SAMPLING,
         lessons=LessonConfig(
             shares=_SHARES[stage],
-            weights=dict.fromkeys(("words", "motion", "contrast", "match", "distil"), 1.0)
-            | dict.fromkeys(("caption", "answer", "locate"), 0.5),
+            weights=dict.fromkeys(TERMS, 1.0) | dict.fromkeys(("caption", "answer", "locate"), 0.5),
             told=0.5,
             hard=stage == 3,
             asked=4,

@@ -9,7 +9,15 @@ import torch
 
 from kinoscope.backbones.loading import load_backbone
 from kinoscope.training import lesson_losses
-from kinoscope.training.lesson_batches import Drawn, captioned, matches, moments, pairs, questions
+from kinoscope.training.lesson_batches import (
+    Drawn,
+    captioned,
+    matches,
+    moments,
+    pairs,
+    questions,
+    wordings,
+)
 from kinoscope.training.lesson_losses import LessonLosses
 from kinoscope.training.teaching import embed
 from kinoscope.types import Content, Features, Span
@@ -165,6 +173,48 @@ def test_the_contrast_is_that_of_a_naive_twin(backbone, case) -> None:
     )
     found = LessonLosses(backbone, lambda: 0.1).contrast(batch)
     assert float(found) == pytest.approx(wanted, rel=1e-4)
+
+
+@pytest.mark.parametrize("epoch", range(4))
+def test_two_wordings_say_the_same_of_a_video_or_of_its_reversal(epoch) -> None:
+    examples = [CHIRAL[0], STILL, CHIRAL[2]]
+    found = wordings(drawn(examples, epoch), partners=1.0, hard=True)
+    rows = list(zip(found.texts, found.others, strict=True))
+    assert len(rows) == 5 and all(one != other for one, other in rows)
+    for pair, example_of in zip(rows[:3], examples, strict=True):
+        assert {*pair} <= {*example_of.captions}
+    for pair, example_of in zip(rows[3:], (CHIRAL[0], CHIRAL[2]), strict=True):
+        assert {*pair} <= {*example_of.backward}
+    assert len(found.hard) == 3 and found.hard[0] == "a fox rests"
+    assert (
+        len({tuple(wordings(drawn(examples, n), partners=1.0, hard=True).texts) for n in range(9)})
+        > 3
+    )
+    alone = wordings(drawn(examples, epoch), partners=0.0, hard=False)
+    assert len(alone.texts) == 3 and alone.hard == []
+
+
+@pytest.mark.parametrize("hard", [True, False])
+@torch.inference_mode()
+def test_the_contrast_of_wordings_is_that_of_a_naive_twin(backbone, hard) -> None:
+    """Rows that share a text are no negatives, and a wrong text is one for every row."""
+    twice = Example(captions=("it rests", "it stays"), backward=("it goes", "it walks"))
+    batch = wordings(drawn([CHIRAL[0], twice, STILL]), partners=1.0, hard=hard)
+    rows = list(zip(batch.texts, batch.others, strict=True))
+    assert any({*a} & {*b} for n, a in enumerate(rows) for b in rows[n + 1 :])
+    vector = {
+        text: embed(backbone, [Content(text=text)])[0].double().numpy()
+        for text in {*batch.texts, *batch.others, *batch.hard}
+    }
+    total = 0.0
+    for i, row in enumerate(rows):
+        others = [j for j in range(len(rows)) if j == i or not {*row} & {*rows[j]}]
+        for mine, side in ((row[0], 1), (row[1], 0)):
+            against = [rows[j][side] for j in others] + batch.hard
+            weights = np.exp([vector[mine] @ vector[text] / 0.1 for text in against])
+            total -= np.log(weights[others.index(i)] / weights.sum()) / 2
+    found = LessonLosses(backbone, lambda: 0.1).wordings(batch)
+    assert float(found) == pytest.approx(total, rel=1e-4)
 
 
 def test_a_text_that_is_wrong_for_one_and_right_for_another_is_read_once(

@@ -188,8 +188,8 @@ def test_only_examples_with_something_to_teach_take_part(backbone) -> None:
 @pytest.mark.parametrize(
     ("fields", "words"),
     [
-        ({"shares": {"dreams": 1.0}}, "lesson 'dreams' is unknown: choose words, motion, captions"),
-        ({"weights": {"luck": 1.0}}, "term 'luck' is unknown: choose words, motion, contrast"),
+        ({"shares": {"dreams": 1.0}}, "lesson 'dreams' is unknown: choose words, motion, wordings"),
+        ({"weights": {"luck": 1.0}}, "term 'luck' is unknown: choose words, motion, wordings"),
         ({"shares": {}}, r"shares \{\} is out of range: see LessonConfig"),
         ({"temperature": 0.0}, r"temperature 0\.0"),
         ({"partners": 1.5}, r"partners 1\.5"),

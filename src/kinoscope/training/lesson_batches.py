@@ -41,6 +41,21 @@ class Pairs:
     said: list[str]
 
 
+@dataclass(frozen=True, kw_only=True)
+class Wordings:
+    """Inputs of a contrast of texts alone; text i and other i say the same in other words.
+
+    Attributes:
+        texts, others: the first are the draw's own; those of the same videos played backwards
+            stand behind them.
+        hard: a text for each of the draw that is wrong in one fact; empty: none.
+    """
+
+    texts: list[str]
+    others: list[str]
+    hard: list[str]
+
+
 def captioned(drawn: Drawn, partners: float) -> tuple[list[str], list[Features]]:
     """A caption of each clip, partners reversed in time behind them as in `pairs`."""
     texts, backward = [], []
@@ -86,6 +101,26 @@ def pairs(drawn: Drawn, *, detailed: bool, partners: float, hard: bool, told: fl
         asked=DETAIL if detailed else DESCRIBE,
         said=said[: max(1, round(told * len(said)))],
     )
+
+
+def wordings(drawn: Drawn, *, partners: float, hard: bool) -> Wordings:
+    """Two captions of each video, and with probability `partners` two of its reversal.
+
+    `hard` adds a wrong text of each video, where the examples have some.
+    """
+    chosen, backward = [], []
+    for example, rng in zip(drawn.examples, drawn.dice, strict=True):
+        chosen.append(_two(example.captions, rng))
+        if len(example.backward) > 1 and rng.random() < partners:
+            backward.append(_two(example.backward, rng))
+    texts, others = (list(side) for side in zip(*chosen, *backward, strict=True))
+    wrong = _wrong_texts(drawn, texts[: len(chosen)]) if hard else []
+    return Wordings(texts=texts, others=others, hard=wrong)
+
+
+def _two(texts: Sequence[str], rng: Any) -> tuple[str, str]:
+    one, other = rng.choice(len(texts), size=2, replace=False)
+    return texts[one], texts[other]
 
 
 def _wrong_texts(drawn: Drawn, texts: Sequence[str]) -> list[str]:

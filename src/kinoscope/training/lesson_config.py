@@ -11,12 +11,14 @@ from dataclasses import asdict, dataclass, field
 from kinoscope.errors import UsageError
 from kinoscope.training.thoughts import ThinkingLesson
 
-LESSONS = ("words", "motion", "captions", "details", "questions", "matching", "moments", "distil")
-TERMS = ("words", "motion", "contrast", "caption", "answer", "match", "locate", "distil")
+_OF_WORDS = ("words", "motion", "wordings")
+LESSONS = (*_OF_WORDS, "captions", "details", "questions", "matching", "moments", "distil")
+TERMS = (*_OF_WORDS, "contrast", "caption", "answer", "match", "locate", "distil")
 
 _TERMS_OF = {
     "words": ("words",),
     "motion": ("motion",),
+    "wordings": ("wordings",),
     "captions": ("contrast", "caption"),
     "details": ("contrast", "caption"),
     "questions": ("answer",),

@@ -9,7 +9,7 @@ from kinoscope.backbones.mllm import MLLM
 from kinoscope.backbones.session import last_states
 from kinoscope.prompts import CHAT
 from kinoscope.training.gather import gather_objects, gathered
-from kinoscope.training.lesson_batches import Pairs, Sides
+from kinoscope.training.lesson_batches import Pairs, Sides, Wordings
 from kinoscope.training.losses import distilled, localisation, matching, two_way
 from kinoscope.training.teaching import embed, teach
 from kinoscope.training.thoughts import Thoughts
@@ -71,24 +71,45 @@ class LessonLosses:
     def contrast(self, batch: Pairs) -> Any:
         """Two-way InfoNCE, each video also against its own wrong text; a text is read once."""
         video_BD = self._of_clips(batch.clips)
-        texts = [*batch.texts, *batch.hard]
-        places = {text: place for place, text in enumerate(dict.fromkeys(texts))}
-        text_ND = self._of_texts(list(places))[[places[text] for text in texts]]
-        text_BD, hard_BD = text_ND.split([len(batch.texts), len(batch.hard)])
+        text_BD, hard_BD = self._read_once(batch.texts, batch.hard)
         found = two_way(
             gathered(video_BD),
             gathered(text_BD),
             temperature=self._temperature(),
             hard_text=hard_BD[:, None] if batch.hard else None,
-            same_BN=_equal(batch.texts).to(video_BD.device),
+            same_BN=_equal([(text,) for text in batch.texts]).to(video_BD.device),
         )
         return found.rows_B.sum()
+
+    def wordings(self, batch: Wordings) -> Any:
+        """Two-way InfoNCE of texts alone; a wrong text is no match for any."""
+        text_BD, other_BD, hard_HD = self._read_once(batch.texts, batch.others, batch.hard)
+        hard = gathered(hard_HD).all_ND
+        found = two_way(
+            gathered(text_BD),
+            gathered(other_BD),
+            temperature=self._temperature(),
+            hard_text=hard,
+            hard_video=hard,
+            same_BN=_equal(list(zip(batch.texts, batch.others, strict=True))).to(text_BD.device),
+        )
+        return found.rows_B.sum()
+
+    def _read_once(self, *several: list[str]) -> Any:
+        """Vectors of lists of texts, each [B, D]."""
+        texts = [text for some in several for text in some]
+        places = {text: place for place, text in enumerate(dict.fromkeys(texts))}
+        text_ND = self._of_texts(list(places))[[places[text] for text in texts]]
+        return text_ND.split([len(some) for some in several])
 
     def thinking(self, batch: Pairs, step: int) -> dict[str, Any]:
         """`THINKING_TERMS`: the same contrast after each step; `step` is that of the run."""
         assert self._thoughts is not None
         return self._thoughts.terms(
-            batch, step, temperature=self._temperature(), same_BN=_equal(batch.texts)
+            batch,
+            step,
+            temperature=self._temperature(),
+            same_BN=_equal([(text,) for text in batch.texts]),
         )
 
     def distil(
@@ -168,7 +189,7 @@ class LessonLosses:
         return self._thoughts.first([Content(text=text, role="query") for text in texts], "query")
 
 
-def _equal(texts: list[str]) -> Any:
-    """True where own text i and text j of all processes are the same [B, N]: no negatives."""
-    everywhere = [text for some in gather_objects(texts) for text in some]
-    return torch.tensor([[mine == other for other in everywhere] for mine in texts])
+def _equal(told: list[tuple[str, ...]]) -> Any:
+    """True where own row i and row j of all processes share a text [B, N]: no negatives."""
+    everywhere = [texts for some in gather_objects(told) for texts in some]
+    return torch.tensor([[bool({*mine} & {*other}) for other in everywhere] for mine in told])

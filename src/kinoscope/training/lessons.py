@@ -19,6 +19,7 @@ from kinoscope.training.lesson_batches import (
     opposed,
     pairs,
     questions,
+    wordings,
 )
 from kinoscope.training.lesson_config import LessonConfig
 from kinoscope.training.lesson_losses import LessonLosses
@@ -87,6 +88,7 @@ _SAMPLED = 2000
 _NEEDS = {
     "words": ("captions", 1),
     "motion": ("backward", 1),
+    "wordings": ("captions", 2),
     "captions": ("captions", 2),  # one to say, another to contrast
     "details": ("details", 2),
     "questions": ("questions", 1),
@@ -163,6 +165,7 @@ class Lessons:
         made: dict[str, Callable[[Drawn], Batch]] = {
             "words": self._words,
             "motion": self._motion,
+            "wordings": self._wordings,
             "captions": lambda drawn: self._pairs(drawn, detailed=False),
             "details": lambda drawn: self._pairs(drawn, detailed=True),
             "questions": self._questions,
@@ -179,6 +182,7 @@ class Lessons:
         losses: dict[str, Callable[..., Any]] = {
             "words": known.words,
             "motion": known.motion,
+            "wordings": known.wordings,
             "contrast": known.contrast,
             "caption": known.caption,
             "answer": known.answer,
@@ -234,6 +238,10 @@ class Lessons:
     def _motion(self, drawn: Drawn) -> Batch:
         clips, told = opposed(drawn)
         return self._counted((clips, told), {"motion": len(clips)})
+
+    def _wordings(self, drawn: Drawn) -> Batch:
+        made = wordings(drawn, partners=self._config.partners, hard=self._config.hard)
+        return self._counted((made,), {"wordings": len(made.texts)})
 
     def _pairs(self, drawn: Drawn, *, detailed: bool) -> Batch:
         config = self._config
