@@ -48,6 +48,8 @@ class Template:
         `caption` stands in the place of the picture or video: text alone then trains the prompt.
         """
         pattern = {"text": self.text, "composed": self.composed}.get(kind, self.visual)
+        if caption is not None:  # words, unlike pixels, need a space between
+            pattern = pattern.replace("{media}{text}", "{media}\n{text}")
         parts: list[dict[str, str]] = []
         for piece in _MARKER.split(pattern.replace("{medium}", medium)):
             if piece == "{media}" and caption is None:

@@ -130,6 +130,7 @@ class Content:
     Attributes:
         text: a description or, beside a clip, an edit instruction.
         clip: frame features as the backbone's `vision` made them.
+        caption: what stands in a clip's place before an edit, in training on text alone.
         still: whether the clip is a single picture rather than a video.
         role: which side of a search it stands on; some models prompt the two differently.
     """
@@ -138,9 +139,12 @@ class Content:
     clip: Features | None = None
     still: bool = False
     role: Role = "document"
+    caption: str | None = None
 
     def __post_init__(self) -> None:
         assert self.text is not None or self.clip is not None, "neither text nor clip"
+        alone = self.text is not None and self.clip is None
+        assert self.caption is None or alone, "a caption is for an edit, in place of a clip"
         assert self.clip is None or len(self.clip), "a clip without frames"
         assert not self.still or (self.clip is not None and len(self.clip) == 1), "no picture"
 
@@ -150,9 +154,9 @@ class Content:
 
     @property
     def kind(self) -> Kind:
-        """`composed` has both a clip and a text."""
+        """`composed` has both a clip, or its caption, and a text."""
         if self.clip is None:
-            return "text"
+            return "text" if self.caption is None else "composed"
         if self.text is not None:
             return "composed"
         return "image" if self.still else "video"

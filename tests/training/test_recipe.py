@@ -139,7 +139,7 @@ def test_features_are_kept_from_model_to_model_where_the_tower_stays(make, mini_
     models = [untrained_mini(mini_set_up, layers=layers) for layers in (1, 2)]
 
     def folders(recipe) -> set[Path]:
-        return {recipe.library(model, lambda _line: None)[1].folder for model in models}
+        return {recipe.cache(model).folder for model in models}
 
     assert len(folders(make(0))) == 1
     assert len(folders(make(0, tower=None)) - folders(make(0))) == 2
@@ -289,7 +289,7 @@ def test_a_damaged_checkpoint_is_never_the_final_one(tmp_path, which, name) -> N
 def test_a_recipe_may_have_several_sources_side_by_side(make, tmp_path) -> None:
     heard: list[str] = []
     both = make(1, source=lambda: (videos(), more_videos()))
-    library, _cache = both.library(both.model(), heard.append)
+    library = both.library(both.cache(both.model()), heard.append)
     assert len(library) == len(videos()) + len(more_videos())
     assert library.example(4) == more_videos().example(0)
     assert [line for line in heard if "overlapping" in line] == [

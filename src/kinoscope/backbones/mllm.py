@@ -342,18 +342,19 @@ class MLLM:
             stacklevel=2,
         )
         assert text is not None
-        return self._inputs(content, self._first_tokens(text, kept), template)
+        return self._inputs(content, self.first_tokens(text, kept), template)
 
     def _inputs(self, content: Content, text: str | None, template: Template | None) -> Batch:
         medium = "image" if content.still else "video"
         template = template or self._checkpoint.template
-        messages = template.messages(content.kind, text, medium, content.role)
+        caption = content.caption and self._harmless(content.caption)
+        messages = template.messages(content.kind, text, medium, content.role, caption=caption)
         return self._family.inputs(
             Prompt(messages=messages, clip=content.clip, still=content.still)
         )
 
-    def _first_tokens(self, text: str, count: int) -> str:
-        """At most `count`, fewer than all: a character of several tokens is not split."""
+    def first_tokens(self, text: str, count: int) -> str:
+        """A text cut to at most `count` tokens, fewer than it has; no character is split."""
         found = self._tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
         offsets = found["offset_mapping"]
         return text[: min(offsets[count - 1][1], offsets[count][0])]
@@ -386,7 +387,7 @@ def digest(parts: dict[str, str]) -> str:
 def _rough_length(content: Content) -> float:
     """Orders contents before they are prepared: about tokens."""
     pixels = 0 if content.clip is None else content.clip.values_F.size
-    return len(content.text or "") / 4 + pixels / 2000
+    return len((content.text or "") + (content.caption or "")) / 4 + pixels / 2000
 
 
 def _mask(mask_BT: Any) -> Bool:

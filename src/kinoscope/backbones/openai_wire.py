@@ -25,8 +25,11 @@ def prompt_of(template: Template, content: Content) -> Prompt:
     ones this model has, only the server knows.
     """
     medium = "image" if content.still else "video"
-    text = content.text and _CONTROL.sub(lambda word: f"{word[0][0]} {word[0][1:]}", content.text)
-    messages = template.messages(content.kind, text, medium, content.role)
+    text, caption = (
+        said and _CONTROL.sub(lambda word: f"{word[0][0]} {word[0][1:]}", said)
+        for said in (content.text, content.caption)
+    )
+    messages = template.messages(content.kind, text, medium, content.role, caption=caption)
     return Prompt(messages=messages, clip=content.clip, still=content.still)
 
 

@@ -170,6 +170,39 @@ def triplets(anchors_BD: Any, positives: Rows, negatives: Rows, *, temperature: 
     return info_nce(anchors_BD, pool_ND, positives.places_B, temperature=temperature)
 
 
+def kept(student: Rows, teacher: Rows, *, temperature: float) -> Any:
+    """How far a student's similarities are from those of its teacher, for each own row [B].
+
+    KL(q_i, p_i) in nats, over all other rows j of all processes, p_ij = exp(s_ij / t) / sum_k
+    exp(s_ik / t) of the student's cosines and q_ij of the teacher's: 0 where they are equal. The
+    row itself, always alike, does not count; the teacher gets no gradient.
+
+    Args:
+        student, teacher: unit rows of the same items, of the same processes; their widths may
+            differ.
+        temperature: t, of both.
+
+    Raises `UsageError` for fewer than two rows, or a temperature that is not positive;
+    `NotFinite` for NaN or infinity.
+    """
+    assert len(student) == len(teacher) and student.first == teacher.first, (student, teacher)
+    _check_temperature(temperature)
+    _check_unit(student=student.all_ND, teacher=teacher.all_ND)
+    if len(student.all_ND) < 2:
+        raise UsageError("one caption has no similarities to keep: raise batch")
+    with _full_precision(student.own_BD):
+        logs = [_log_shares_of_others(rows, temperature) for rows in (student, teacher)]
+        wanted_BN = logs[1].detach().to(logs[0].dtype)
+        return functional.kl_div(logs[0], wanted_BN, reduction="none", log_target=True).sum(dim=1)
+
+
+def _log_shares_of_others(rows: Rows, temperature: float) -> Any:
+    """Log of each other row's share [B, N - 1], each row's own place left out."""
+    scores_BN = _wide(rows.own_BD) @ _wide(rows.all_ND).T / temperature
+    own_BN = functional.one_hot(rows.places_B, len(rows.all_ND)).bool()
+    return scores_BN[~own_BN].reshape(len(rows), -1).log_softmax(dim=1)
+
+
 def next_token(
     states_BTD: Any,
     head_VD: Any,

@@ -1,7 +1,7 @@
-"""A recipe: what learns, from what, by which lessons; and the run of one stage of it."""
+"""A recipe: what learns, from what videos and sentences; and the run of one stage of it."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,19 +13,22 @@ from kinoscope.sampling import SamplingConfig
 from kinoscope.thinking.thinker import Thinker
 from kinoscope.training.checkpoint import final_checkpoint, usable_weights
 from kinoscope.training.gather import join_launcher, process_number, wait_for_all
+from kinoscope.training.joint import Joint
 from kinoscope.training.journal import Record, plot
 from kinoscope.training.lesson_config import LessonConfig
 from kinoscope.training.lessons import Lessons, Model
 from kinoscope.training.loop import train
 from kinoscope.training.lora import merge_lora, name_beside_lora
+from kinoscope.training.nuance import Nuance, NuanceConfig, Plain, untouched_hash
 from kinoscope.training.optimiser import copy_weights
 from kinoscope.training.progress import Report
 from kinoscope.training.recipe_file import function_of
 from kinoscope.training.sources import FeatureCache, Source
 from kinoscope.training.sources.feature_cache import Library, warmed
 from kinoscope.training.sources.joined import JoinedLibrary
-from kinoscope.training.task import LoopConfig
+from kinoscope.training.task import LoopConfig, Task
 from kinoscope.training.thoughts import PREFIX, Thoughts
+from kinoscope.training.triplets import Mix, Mixed, mixed
 
 Validate = Callable[[Model, FeatureCache], Mapping[str, float]]
 Told = Callable[[str], None]
@@ -35,13 +38,18 @@ Told = Callable[[str], None]
 class Recipe:
     """One stage of a training.
 
+    With `source` it has lessons on videos, with `mix` text triplets, with both these by turns.
+
     Attributes:
         model: loads what learns, as the first stage finds it; it may put a LoRA on it.
+        sampling: which frames of a video are seen.
+        loop: how long, how fast, in what precision.
         source: opens the training data: one source, or several, side by side; a lesson takes from
             all of them what it can teach.
-        sampling: which frames of a video are seen.
-        lessons: what is taught, and what the losses weigh.
-        loop: how long, how fast, in what precision.
+        lessons: what is taught on videos, and what the losses weigh.
+        mix: text triplets; without a source the language model alone learns, see `Nuance`.
+        nuance: how they are learned.
+        plain: opens the captions that `nuance.keep` asks for.
         validate: metrics on held-out data, larger is better; none by default.
         tower: hash of what the vision features depend on, where that is less than the whole model:
             they are then kept from stage to stage.
@@ -49,29 +57,55 @@ class Recipe:
     """
 
     model: Callable[[], MLLM]
-    source: Callable[[], Source | Sequence[Source]]
     sampling: SamplingConfig
-    lessons: LessonConfig
     loop: LoopConfig
+    source: Callable[[], Source | Sequence[Source]] | None = None
+    lessons: LessonConfig = field(default_factory=LessonConfig)
+    mix: Mix | None = None
+    nuance: NuanceConfig = field(default_factory=NuanceConfig)
+    plain: Callable[[], Plain] | None = None
     validate: Validate | None = None
     tower: Callable[[MLLM], str] | None = None
     features: Path | None = None
 
-    def library(self, backbone: MLLM, tell: Told) -> tuple[Library | JoinedLibrary, FeatureCache]:
-        """The examples whose videos can be read, their features computed once."""
-        cache = FeatureCache(
+    def __post_init__(self) -> None:
+        if self.source is None and self.mix is None:
+            raise UsageError("the recipe has nothing to learn from: give a source, a mix, or both")
+        if self.mix is not None and self.lessons.thinking is not None:
+            raise UsageError("triplets tune vectors without thinking: leave mix or thinking out")
+        if self.mix is None and self.plain is not None:
+            raise UsageError("plain captions stand beside triplets: give a mix too")
+
+    def cache(self, backbone: MLLM) -> FeatureCache:
+        """Where features of videos are kept."""
+        return FeatureCache(
             self.features or cache_folder() / "features",
             backbone,
             self.sampling,
             tower=None if self.tower is None else self.tower(backbone),
         )
+
+    def library(self, cache: FeatureCache, tell: Told) -> Library | JoinedLibrary:
+        """The examples whose videos can be read, their features computed once."""
+        assert self.source is not None
         found = self.source()
         sources = found if isinstance(found, Sequence) else (found,)
         libraries = [_told_library(source, cache, tell) for source in sources]
         if cache.failures:
             (_, key), why = next(iter(cache.failures.items()))
             tell(f"{len(cache.failures)} videos give no frames; {key}: {why}")
-        return libraries[0] if len(libraries) == 1 else JoinedLibrary(libraries), cache
+        return libraries[0] if len(libraries) == 1 else JoinedLibrary(libraries)
+
+    def triplets(self, tell: Told) -> Mixed:
+        """The triplets of the mix."""
+        assert self.mix is not None
+        found = mixed(self.mix)
+        for source in found.sources:
+            overlaps = ", ".join(source.overlaps) or "no benchmark"
+            tell(f"{source.name}: overlapping {overlaps}; {source.problems.describe()}")
+        counts = ", ".join(f"{part} {count}" for part, count in found.counts.items())
+        tell(f"{len(found.triplets)} triplets: {counts}")
+        return found
 
 
 def _told_library(source: Source, cache: FeatureCache, tell: Told) -> Library:
@@ -116,6 +150,7 @@ def run(
     model is that of the best checkpoint, else of the last, a LoRA merged into it; where thinking
     was taught it is the `Thinker` around it.
     Under `accelerate launch` or torchrun all processes share each batch; only the first writes.
+    After triplets alone, all but the language model is as it was, which is checked by hash.
     Raises `UsageError` if a stage before is not there, and as `train` does.
     """
     join_launcher()
@@ -124,28 +159,43 @@ def run(
     thoughts = None if thinking is None else Thoughts(backbone, thinking, recipe.loop.steps)
     model = backbone if thoughts is None else thoughts.thinker
     _begin_after(model, root, stage, tell)
-    if not first:
-        wait_for_all()  # for the features that the first process computes
-    library, cache = recipe.library(backbone, tell)
-    if first:
-        wait_for_all()
-    validate = recipe.validate
-    lessons = Lessons(
-        backbone,
-        library,
-        recipe.lessons,
-        (lambda model: validate(model, cache)) if validate else lambda _model: {},
-        thoughts=thoughts,
-    )
+    task = _task(recipe, backbone, thoughts, tell)
+    before = untouched_hash(backbone) if isinstance(task, Nuance) else None
     folder = stage_folder(root, stage)
-    report = train(lessons, recipe.loop, folder, progress=progress)
+    report = train(task, recipe.loop, folder, progress=progress)
     if first:
         plot(folder)
     wait_for_all()  # the first process has written the last checkpoint
     begin_with(model, folder)
     merge_lora(backbone)
     backbone.checkpoint.model.eval()
+    if before is not None:
+        assert untouched_hash(backbone) == before, "text moved what it must not"
+        tell(f"all but the language model is as it was: SHA-256 {before}")
     return report, model
+
+
+def _task(recipe: Recipe, backbone: MLLM, thoughts: Thoughts | None, tell: Told) -> Task:
+    """Lessons on videos, triplets of text, or both by turns."""
+    cache, validate = recipe.cache(backbone), recipe.validate
+    measure: Callable[[Model], Mapping[str, float]] = (
+        (lambda model: validate(model, cache)) if validate else lambda _model: {}
+    )
+    nuance = None
+    if recipe.mix is not None:
+        plain = None if recipe.plain is None else recipe.plain()
+        nuance = Nuance(backbone, recipe.triplets(tell), recipe.nuance, plain, measure)
+    if recipe.source is None:
+        assert nuance is not None
+        return nuance
+    first = process_number() == 0
+    if not first:
+        wait_for_all()  # for the features that the first process computes
+    library = recipe.library(cache, tell)
+    if first:
+        wait_for_all()
+    lessons = Lessons(backbone, library, recipe.lessons, measure, thoughts=thoughts)
+    return lessons if nuance is None else Joint(lessons, nuance)
 
 
 def _begin_after(model: Model, root: Path, stage: int, tell: Told) -> None:

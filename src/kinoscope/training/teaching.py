@@ -5,24 +5,35 @@ from collections.abc import Sequence
 import torch
 from torch.nn import functional
 
+from kinoscope.backbones.family import Batch
 from kinoscope.backbones.likelihood import answered
 from kinoscope.backbones.mllm import MLLM
 from kinoscope.backbones.session import last_states
 from kinoscope.errors import UsageError
+from kinoscope.training.gradient_cache import cached_rows
 from kinoscope.training.losses import next_token, next_token_count
 from kinoscope.types import Content
 
 
-def embed(backbone: MLLM, contents: Sequence[Content]) -> torch.Tensor:
-    """Unit vectors [N, D] of contents in their order, with gradient; as `Embedder` makes them."""
-    rows_D: list[torch.Tensor | None] = [None] * len(contents)
-    for rows, batch in backbone.batches(contents):
-        states_BD = last_states(backbone.hidden(batch), batch["attention_mask"])
-        for place, row in enumerate(rows):
-            rows_D[row] = states_BD[place]
-    found = [row_D for row_D in rows_D if row_D is not None]
-    assert len(found) == len(contents), "a content without a vector"
-    return functional.normalize(torch.stack(found).float(), dim=1)
+def embed(backbone: MLLM, contents: Sequence[Content], *, cached: bool = False) -> torch.Tensor:
+    """Unit vectors [N, D] of contents in their order, with gradient; as `Embedder` makes them.
+
+    With `cached`, memory holds the graph of one of the backbone's batches at a time, see
+    `gradient_cache`: the same gradients, at a third more work.
+    """
+    rows, batches = zip(*backbone.batches(contents), strict=True)
+
+    def states(batch: Batch) -> torch.Tensor:
+        return last_states(backbone.hidden(batch), batch["attention_mask"]).float()
+
+    if cached:
+        states_ND = cached_rows(states, batches)
+    else:
+        states_ND = torch.cat([states(batch) for batch in batches])
+    order = [row for some in rows for row in some]
+    assert sorted(order) == list(range(len(contents))), "a content without a vector"
+    places_N = torch.tensor(order, device=states_ND.device).argsort()
+    return functional.normalize(states_ND[places_N], dim=1)
 
 
 def teach(

@@ -214,14 +214,9 @@ def test_pairs_of_webvid_covr_have_the_unedited_source_as_negative(tmp_path) -> 
 
 def test_a_composed_anchor_is_put_to_a_model_as_a_video_with_an_edit_is() -> None:
     [one] = GeneratedTriplets("train").of("composed", 1)
-    anchor, positive, _ = one.messages()
-    [told] = anchor[0]["content"]
-    assert told["text"] == (
-        f"Source video: {one.anchor}\nEdit instruction: {one.edit}\n"
-        "Imagine this edit applied to the video above.\n"
-        "Summary of the resulting video in one word:"
-    )
-    [told] = positive[0]["content"]
-    assert told["text"] == f"{one.positive}\nSummary above sentence in one word:"
+    anchor, positive, negative = one.contents()
+    assert (anchor.kind, anchor.caption, anchor.text) == ("composed", one.anchor, one.edit)
+    assert (positive.kind, positive.text, negative.text) == ("text", one.positive, one.negative)
     [plain] = GeneratedTriplets("train").of("time", 1)
-    assert plain.messages()[0][0]["content"][0]["text"].startswith(f"{plain.anchor}\nSummary above")
+    assert [content.kind for content in plain.contents()] == ["text"] * 3
+    assert plain.contents()[0].text == plain.anchor

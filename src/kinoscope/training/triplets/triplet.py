@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol, get_args
+from typing import Literal, Protocol, get_args
 
-from kinoscope.prompts import ONE_WORD, Template
 from kinoscope.training.sources.protocol import Declared
+from kinoscope.types import Content
 
 Part = Literal["core", "time", "direction", "state", "adverb", "order", "negation", "composed"]
 PARTS: tuple[Part, ...] = get_args(Part)
@@ -38,20 +38,16 @@ class Triplet:
         complaint = unlike(self.anchor if not self.edit else "", self.positive, self.negative)
         assert complaint is None, f"{complaint}: {self}"
 
-    def messages(
-        self, template: Template = ONE_WORD, medium: str = "video"
-    ) -> tuple[list[dict[str, Any]], list[dict[str, Any]], list[dict[str, Any]]]:
-        """Anchor, positive and negative as a model is asked for them.
+    def contents(self) -> tuple[Content, Content, Content]:
+        """Anchor, positive and negative as a model reads them, the anchor as a query.
 
         A composed anchor is put as a video with an edit is, its source's caption in the video's
         place; the other texts as texts.
         """
-        told = [template.messages("text", text, medium) for text in (self.positive, self.negative)]
+        anchor = Content(text=self.anchor, role="query")
         if self.edit:
-            anchor = template.messages("composed", self.edit, medium, caption=self.anchor)
-        else:
-            anchor = template.messages("text", self.anchor, medium)
-        return anchor, told[0], told[1]
+            anchor = Content(text=self.edit, caption=self.anchor, role="query")
+        return anchor, Content(text=self.positive), Content(text=self.negative)
 
 
 class TripletSource(Declared, Protocol):
