@@ -15,8 +15,8 @@ ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "results"
 COMMANDS = (
     *("index", "search", "info", "remove", "embed"),
-    *("setup", "samples", "models", "export", "doctor"),
-    *("train", "triplets", "triplets make"),
+    *("setup", "samples", "models", "export", "interpolate", "doctor"),
+    *("train", "triplets", "triplets make", "analyze"),
     *("world", "world fetch", "world make", "world show"),
 )
 

@@ -1,4 +1,4 @@
-"""Commands on models: setup, samples, models, export, doctor."""
+"""Commands on models: setup, samples, models, export, interpolate, doctor."""
 
 import json
 from pathlib import Path
@@ -132,6 +132,40 @@ def export(
 
         write(embedder, to)
     say(f"{form} model in {to}")
+
+
+@app.command()
+def interpolate(
+    base: Annotated[str, typer.Argument(metavar="BASE", help="mini, a folder, or a hub name.")],
+    tuned: Annotated[str, typer.Argument(metavar="TUNED", help="What it was tuned to.")],
+    to: Annotated[Path, typer.Option("--to", metavar="DIR", help="A folder that is not there.")],
+    share: Annotated[
+        float, typer.Option("--share", metavar="X", help="0 is the base, 1 the tuned model.")
+    ] = 0.5,
+    options: ModelOptions = None,
+) -> None:
+    """Write a model between two: part of the way from a base to what it was tuned to.
+
+    It may keep most of what the tuning taught, and most of what the base knew.
+    """
+    from kinoscope.backbones.interpolation import interpolate as between
+    from kinoscope.backbones.mllm import MLLM
+    from kinoscope.embedder import Embedder
+
+    if to.exists():
+        raise UsageError(f"{to} is there: name a folder that is not")
+    pair = [Embedder.load(name, options=load_options(name, options)) for name in (base, tuned)]
+    one, other = (embedder.backbone for embedder in pair)
+    if not isinstance(one, MLLM) or not isinstance(other, MLLM):
+        name = tuned if isinstance(one, MLLM) else base
+        raise UsageError(f"{name} has no weights to interpolate: name a multimodal LLM")
+    if pair[0].sampling != pair[1].sampling or pair[0].thinker or pair[1].thinker:
+        raise UsageError(
+            f"{base} and {tuned} see other frames, or think: give a model and what it was tuned to"
+        )
+    between(one, other, share)
+    pair[1].save(to)
+    say(f"{share:g} of the way from {base} to {tuned}: model in {to}")
 
 
 @app.command()

@@ -67,7 +67,7 @@ class Margins:
 def margins(anchors_ND: Float32, right_ND: Float32, wrong_ND: Float32) -> Float64:
     """Cosine with the right row minus cosine with the wrong one, a row a triplet [N].
 
-    Raises `UsageError` for rows that are not of unit length, of unlike shapes, or none.
+    Rows must be float32 and of unit length. Raises `UsageError` for unlike shapes, or none.
     """
     shapes = {rows.shape for rows in (anchors_ND, right_ND, wrong_ND)}
     if len(shapes) != 1 or not len(anchors_ND):

@@ -88,7 +88,7 @@ def save_result(
         raise UsageError(f"details of result {name} are not plain finite JSON: {error}") from None
     path = folder / f"{name}.json"
     folder.mkdir(parents=True, exist_ok=True)
-    _write_atomically(path, text + "\n")
+    write_atomically(path, text + "\n")
     return path
 
 
@@ -145,7 +145,8 @@ def _git(*arguments: str) -> str:
     return done.stdout.strip() if done.returncode == 0 else ""
 
 
-def _write_atomically(path: Path, text: str) -> None:
+def write_atomically(path: Path, text: str) -> None:
+    """A file with that text, whole or as it was."""
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=".writing-") as folder:
         draft = Path(folder) / path.name
         draft.write_text(text, encoding="utf-8")
