@@ -1,0 +1,112 @@
+"""The recipes that tune `mini` by sentences, in small: from a folder to one that embeds."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from kinoscope import Embedder
+from kinoscope.backbones.mini import untrained_mini
+from kinoscope.backbones.mini_folder import save_mini
+from kinoscope.errors import UsageError
+from kinoscope.training.journal import read_journal
+from kinoscope.training.recipe import run as run_stage
+from kinoscope.training.recipe import stage_folder
+from kinoscope.training.sources import GeneratedSource
+from kinoscope.training.triplets import PARTS, mixed
+from kinoscope.training.world import WorldConfig
+from recipes import mini, mini_thinking, nuance_mini, nuance_mixed, nuance_text_only
+from recipes.nuance_mix import COUNTS as COUNTS_OF_ALL
+from tests.tiny_mini import as_if_trained
+from tests.training.tiny_nuance import COUNTS, LONG, MIX
+from tests.training.tiny_recipes import SAMPLING, weights
+
+pytestmark = pytest.mark.usefixtures("one_torch_thread")
+
+
+@pytest.fixture
+def folder(mini_set_up, tmp_path):
+    """A trained mini."""
+    place = tmp_path / "trained"
+    save_mini(as_if_trained(untrained_mini(mini_set_up, layers=2)), SAMPLING, place)
+    return place
+
+
+@pytest.fixture
+def small(mini_set_up, monkeypatch, tmp_path):
+    """A recipe of a few steps on a few triplets, with few videos, shapes alone."""
+
+    def world(split, count, **choices):
+        config = WorldConfig(sprites=(), duration_s=2.0)
+        return GeneratedSource(split, min(count, 3), config=config, **choices)
+
+    monkeypatch.setattr(nuance_mini, "GeneratedSource", world)
+    monkeypatch.setattr(nuance_mini, "mini_files", lambda: mini_set_up)
+    monkeypatch.setattr(nuance_mini, "held_out", lambda: mixed(MIX))
+    monkeypatch.setattr(nuance_mini, "NUANCES", ("order",))
+
+    def shrink(recipe, **changes):
+        fields = {
+            "mix": MIX,
+            "nuance": replace(recipe.nuance, max_tokens=LONG),
+            "sampling": SAMPLING,
+            "loop": replace(recipe.loop, steps=4, batch=4, validate_every=4),
+            "features": tmp_path / "features",
+        }
+        return replace(recipe, **{**fields, **changes})
+
+    return shrink
+
+
+def test_the_trained_mini_is_tuned_by_sentences_and_saved(small, folder, tmp_path) -> None:
+    recipe = small(nuance_mini.recipe(1), model=lambda: mini_thinking.trained_mini(folder))
+    assert recipe.plain is not None and len(recipe.plain().captions) == 3 + 1000
+    _, found = run_stage(recipe, tmp_path / "run", 1)
+    records = read_journal(stage_folder(tmp_path / "run", 1))
+    logged = {name for record in records for name in record}
+    assert {"loss/nuance", "loss/distil"} <= logged
+    measured = {name for name in records[-1] if name.startswith("validate/")}
+    wanted = {"score", "t2v_r10", "gap", "alignment", "video_uniformity", "text_rank", "hand_order"}
+    wanted |= {f"{part}_accuracy" for part in COUNTS}
+    assert {f"validate/{name}" for name in wanted} <= measured
+    parts = [records[-1][f"validate/{name}"] for name in ("t2v_r10", "text_accuracy")]
+    assert records[-1]["validate/score"] == pytest.approx(np.mean(parts))
+    Embedder(found, sampling=SAMPLING).save(tmp_path / "model")
+    one, other = (Embedder.load(str(place)) for place in (folder, tmp_path / "model"))
+    before, after = weights(one.backbone), weights(other.backbone)
+    assert all(
+        np.allclose(values, after[name], atol=2e-3)
+        for name, values in before.items()
+        if "connector" in name
+    )
+    assert one.encode_query("a dog") @ other.encode_query("a dog") < 0.9999
+
+
+def test_the_untrained_mini_is_tuned_on_the_parts_of_each_row(small, mini_set_up, tmp_path) -> None:
+    assert nuance_text_only.recipe(1).mix.counts == COUNTS_OF_ALL
+    counts = {name: nuance_text_only.row(name).mix.counts for name in nuance_text_only.ROWS}
+    assert set(counts["all"]) == set(PARTS) and set(counts["core"]) == {"core"}
+    assert set(counts["negation"]) == {"core", "negation"}
+    assert {"time", "order", "adverb"} < set(counts["time"]) and "composed" not in counts["time"]
+    with pytest.raises(UsageError, match="stage 2: choose 1; other rows of the ablation are"):
+        nuance_text_only.recipe(2)
+    recipe = small(nuance_text_only.recipe(1), model=lambda: untrained_mini(mini_set_up, layers=2))
+    heard: list[str] = []
+    run_stage(recipe, tmp_path / "run", 1, tell=heard.append)
+    assert heard[-1].startswith("all but the language model is as it was: SHA-256")
+
+
+def test_triplets_are_mixed_into_the_last_stage(mini_set_up) -> None:
+    recipe, known = nuance_mixed.recipe(3), mini.recipe(3)
+    assert recipe.source is not None and recipe.lessons == known.lessons
+    assert recipe.loop == known.loop
+    assert recipe.nuance.each * recipe.loop.batch == 128
+    with pytest.raises(UsageError, match=r"stage 1: choose 3; recipes/mini\.py has the stages"):
+        nuance_mixed.recipe(1)
+
+
+def test_the_recipe_has_one_stage_and_keeps_to_its_size() -> None:
+    with pytest.raises(UsageError, match="stage 0: choose 1, which goes on from the shipped mini"):
+        nuance_mini.recipe(0)
+    loop = nuance_mini.recipe(1).loop
+    assert (loop.steps, loop.batch) == (nuance_mini.STEPS, nuance_mini.BATCH)
