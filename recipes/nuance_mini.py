@@ -1,23 +1,32 @@
 """Nuance tuning of the trained `mini` by sentences alone: `kinoscope train` reads this file.
 
+    kinoscope train recipes/nuance_mini.py --to runs/nuance_mini
+    python -m recipes.nuance_mini mini runs/nuance_mini/stage-1/model
+
 It begins with the weights that are shipped; no video is read but to validate. What the model knows
 is kept by distilling its own similarities on plain captions. Sized for at most 100 minutes on two
 cores without a GPU. `nuance_text_only.py` tunes the untrained one, as the paper does, and
 `nuance_mixed.py` mixes the triplets into the lessons of the third stage.
 """
 
+import argparse
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cache
+from typing import Any
 
-from kinoscope.backbones.mini import SAMPLING
+from kinoscope.backbones.loading import load_any
+from kinoscope.backbones.mini import SAMPLING, Mini
 from kinoscope.backbones.mllm import MLLM
 from kinoscope.errors import UsageError
 from kinoscope.evaluation.analysis import analysed
 from kinoscope.evaluation.handwritten import NUANCES, accuracy_on, read_handwritten
+from kinoscope.evaluation.results import Metric, save_result
+from kinoscope.evaluation.world.nuances import NuanceWorld, nuances
 from kinoscope.evaluation.world.vectors import embed_texts
 from kinoscope.mini_weights import mini_files
+from kinoscope.packages import cache_folder
 from kinoscope.prompts import CLASS_NAME
 from kinoscope.training.lessons import Model
 from kinoscope.training.nuance import NuanceConfig, Plain
@@ -25,9 +34,11 @@ from kinoscope.training.recipe import Recipe
 from kinoscope.training.sources import FeatureCache, GeneratedSource
 from kinoscope.training.task import LoopConfig, Precision
 from kinoscope.training.triplets import Mixed, mixed
+from kinoscope.types import Float64
 from recipes.mini import tower
 from recipes.mini_thinking import trained_mini
 from recipes.nuance_mix import COUNTS, HANDWRITTEN, mix
+from recipes.world_mini import OPTIONS, seen_by
 
 STEPS, BATCH = 150, 128
 """Of 128 anchors against 256 candidates: a step takes a third of a minute or more on two cores."""
@@ -37,6 +48,8 @@ choose `bf16` there."""
 PLAIN_VIDEOS = 1000
 VALIDATED, HELD_OUT = 200, 50
 """Videos, and triplets of each part."""
+WORLD = NuanceWorld(count=500, edits=250)
+"""Test videos that are measured, and videos with an edit: a gallery of 500."""
 
 
 def recipe(stage: int) -> Recipe:
@@ -100,14 +113,55 @@ def held_out() -> Mixed:
     return mixed(replace(mix("validation"), counts=dict.fromkeys(COUNTS, HELD_OUT)))
 
 
-def handwritten(model: Model | MLLM) -> dict[str, float]:
+def handwritten(model: Model) -> dict[str, float]:
     """`hand_time`, `hand_negation`, `hand_order`: how often the right sentence is nearer."""
-    return {
-        f"hand_{nuance}": float(
-            accuracy_on(
-                read_handwritten(HANDWRITTEN / f"{nuance}.tsv"),
-                lambda texts: embed_texts(model, texts),
-            ).mean()
-        )
-        for nuance in NUANCES
+    return {f"hand_{nuance}": float(right(model, nuance).mean()) for nuance in NUANCES}
+
+
+def right(model: Model, nuance: str) -> Float64:
+    """1.0 for each handwritten triple whose right sentence is nearer, else 0.0."""
+    triples = read_handwritten(HANDWRITTEN / f"{nuance}.tsv")
+    return accuracy_on(triples, lambda texts: embed_texts(model, texts))
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measures a `mini` before and after, and saves `results/nuance_mini.json`."""
+    parser = argparse.ArgumentParser(prog="python -m recipes.nuance_mini")
+    parser.add_argument("before", help="mini, or a folder that it was saved in")
+    parser.add_argument("after", help="the same")
+    asked = parser.parse_args(arguments)
+    before, told_before = measured(loaded(asked.before))
+    after, told_after = measured(loaded(asked.after))
+    metrics = {
+        **after,
+        **{f"{name}_before": metric for name, metric in before.items()},
+        "t2v_r1_after": after["t2v_r1"],
     }
+    save_result("nuance_mini", metrics, details={"before": told_before, "after": told_after})
+    show(metrics)
+
+
+def loaded(name: str) -> MLLM:
+    """`mini`, or one that was saved."""
+    found, _sampling = load_any(name, OPTIONS)
+    if not isinstance(found, MLLM) or not isinstance(found.checkpoint.family, Mini):
+        raise UsageError(f"model {name} is not mini: name a folder that it was saved in")
+    return found
+
+
+def measured(model: MLLM, world: NuanceWorld = WORLD) -> tuple[dict[str, Metric], dict[str, Any]]:
+    """All nuances on the world's test split, and the model's weights among the details."""
+    cache = FeatureCache(cache_folder() / "features", model, SAMPLING, tower=tower(model))
+    metrics, details = nuances(model, seen_by(cache), world, SAMPLING.fps)
+    return metrics, {"model": model.model, "weights": model.weights, "tasks": details}
+
+
+def show(metrics: Mapping[str, Metric]) -> None:
+    """Prints each figure with its interval."""
+    for name, metric in metrics.items():
+        low, value, high = metric.interval
+        print(f"{name:>32} {value:.3f} [{low:.3f}, {high:.3f}] n={metric.n}")
+
+
+if __name__ == "__main__":
+    main()

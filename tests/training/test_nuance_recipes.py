@@ -9,14 +9,16 @@ from kinoscope import Embedder
 from kinoscope.backbones.mini import untrained_mini
 from kinoscope.backbones.mini_folder import save_mini
 from kinoscope.errors import UsageError
+from kinoscope.evaluation.results import Metric, load_result
 from kinoscope.training.journal import read_journal
 from kinoscope.training.recipe import run as run_stage
 from kinoscope.training.recipe import stage_folder
 from kinoscope.training.sources import GeneratedSource
 from kinoscope.training.triplets import PARTS, mixed
 from kinoscope.training.world import WorldConfig
-from recipes import mini, mini_thinking, nuance_mini, nuance_mixed, nuance_text_only
+from recipes import handwritten, mini, mini_thinking, nuance_mini, nuance_mixed, nuance_text_only
 from recipes.nuance_mix import COUNTS as COUNTS_OF_ALL
+from tests.tiny import tiny
 from tests.tiny_mini import as_if_trained
 from tests.training.tiny_nuance import COUNTS, LONG, MIX
 from tests.training.tiny_recipes import SAMPLING, weights
@@ -110,3 +112,64 @@ def test_the_recipe_has_one_stage_and_keeps_to_its_size() -> None:
         nuance_mini.recipe(0)
     loop = nuance_mini.recipe(1).loop
     assert (loop.steps, loop.batch) == (nuance_mini.STEPS, nuance_mini.BATCH)
+
+
+def fixed(value: float):
+    """In place of minutes of measuring: what `nuances` gives."""
+    names = ("chiral_r1", "negation_neg_r5", "composed_r1", "t2v_r1", "t2v_r10", "gap")
+    return lambda model, see, world, fps: (
+        {name: Metric(value=value, n=world.count) for name in names},
+        {"retrieval": {"fps": fps}},
+    )
+
+
+def test_what_is_measured_is_saved_under_the_names_that_are_cited(
+    folder, mini_set_up, monkeypatch, tmp_path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(nuance_mini, "nuances", fixed(0.25))
+    nuance_mini.main([str(folder), str(folder)])
+    found = load_result("nuance_mini")
+    assert found.metrics["t2v_r1_before"].value == found.metrics["t2v_r1_after"].value == 0.25
+    assert found.metrics["composed_r1"].n == nuance_mini.WORLD.count
+    assert found.details["after"]["weights"] and found.command == "python -m recipes.nuance_mini"
+    handwritten.main([str(folder), str(folder)])
+    found = load_result("handwritten")
+    for nuance in ("time", "negation", "order"):
+        low, value, high = found.metrics[f"{nuance}_before"].interval
+        assert 0 <= low <= value <= high <= 1 and found.metrics[f"{nuance}_before"].n == 100
+        assert found.metrics[f"{nuance}_p_value"].value == 1.0  # of a model with itself
+
+
+def test_rows_are_trained_once_and_measured_beside_the_untrained_model(
+    small, folder, mini_set_up, monkeypatch, tmp_path, capsys
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    made = nuance_text_only.row
+
+    def model():
+        return untrained_mini(mini_set_up, layers=2)
+
+    monkeypatch.setattr(
+        nuance_text_only,
+        "row",
+        lambda name: small(made(name), model=model, validate=lambda _model, _cache: {"score": 1.0}),
+    )
+    monkeypatch.setattr(nuance_text_only, "untrained", model)
+    monkeypatch.setattr(nuance_mini, "nuances", fixed(0.5))
+    recall = {"samples_r10": Metric(value=0.1, n=50)}
+    monkeypatch.setattr(nuance_text_only, "samples_recall", lambda model: recall)
+    words = ["runs", "--rows", "all,time"]
+    nuance_text_only.main(["train", *words])
+    assert "is there" not in capsys.readouterr().out
+    nuance_text_only.main(["train", *words])
+    assert capsys.readouterr().out.count("is there") == 2
+    nuance_text_only.main(["measure", *words])
+    metrics = load_result("nuance_text_only").metrics
+    wanted = {"samples_r10_before", "samples_r10_after", "world_r10_before", "world_r10_after"}
+    assert wanted | {"gap_before", "gap_after", "time_chiral", "all_chiral_r1"} <= metrics.keys()
+    with pytest.raises(UsageError, match="row 'some': choose all, core, time, negation, composed"):
+        nuance_text_only.main(["train", "runs", "--rows", "some"])
+    other = str(tiny("qwen2_vl", tmp_path / "other"))
+    with pytest.raises(UsageError, match=r"other is not mini: name a folder"):
+        nuance_mini.loaded(other)
