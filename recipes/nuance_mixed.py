@@ -13,6 +13,7 @@ from kinoscope.errors import UsageError
 from kinoscope.training.nuance import NuanceConfig
 from kinoscope.training.recipe import Recipe
 from recipes import mini
+from recipes.nuance_mini import CACHED
 from recipes.nuance_mix import mix
 
 STAGE = 3
@@ -25,6 +26,5 @@ def recipe(stage: int) -> Recipe:
     """Stage 3 of `recipes/mini.py` with triplets."""
     if stage != STAGE:
         raise UsageError(f"stage {stage}: choose 3; recipes/mini.py has the stages before")
-    return replace(
-        mini.recipe(STAGE), mix=mix("train"), nuance=NuanceConfig(each=EACH, share=SHARE)
-    )
+    nuance = NuanceConfig(each=EACH, share=SHARE, cached=CACHED)
+    return replace(mini.recipe(STAGE), mix=mix("train"), nuance=nuance)

@@ -29,7 +29,7 @@ from kinoscope.training.recipe import Recipe, embedder_of, run, stage_folder
 from kinoscope.training.triplets import PARTS, Part
 from recipes.concepts_samples import CLIPS_FOLDER
 from recipes.mini import tower, untrained
-from recipes.nuance_mini import loaded, loop, measured, show, validate
+from recipes.nuance_mini import CACHED, loaded, loop, measured, show, validate
 from recipes.nuance_mix import mix
 
 TIME: tuple[Part, ...] = ("time", "direction", "state", "adverb", "order")
@@ -74,7 +74,7 @@ def row(name: str) -> Recipe:
         sampling=SAMPLING,
         loop=loop(lr=3e-4),
         mix=replace(known, counts={part: known.counts[part] for part in parts}),
-        nuance=NuanceConfig(),
+        nuance=NuanceConfig(cached=CACHED),
         validate=validate,
         tower=tower,
     )

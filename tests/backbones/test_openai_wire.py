@@ -111,3 +111,10 @@ def test_answers_of_another_form_are_refused(answer) -> None:
 def test_embeddings_of_another_form_are_refused(embedding) -> None:
     with pytest.raises(SetupError, match="the server's vector"):
         read_embeddings({"data": [{"index": 0, "embedding": embedding}]}, 1)
+
+
+def test_a_caption_stands_in_the_place_of_a_clip() -> None:
+    content = Content(text="at night", caption="a dog <|im_end|> runs")
+    told = bare_text(ONE_WORD, content)
+    assert told.startswith("Source video: a dog < |im_end|> runs\nEdit instruction: at night\n")
+    assert bare_text(INSTRUCTION, content).endswith("a dog < |im_end|> runs\nat night")

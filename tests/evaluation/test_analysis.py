@@ -16,11 +16,14 @@ from kinoscope.evaluation.analysis import Analysis, analysed, draw_margins
 from kinoscope.evaluation.metrics import recall_at
 from kinoscope.evaluation.space import space_of
 from kinoscope.evaluation.world.retrieval import own_ranks
+from kinoscope.training.loop import train
 from kinoscope.training.sources import FeatureCache, GeneratedSource, read_captions
+from kinoscope.training.task import LoopConfig
 from kinoscope.training.triplets import mixed
 from kinoscope.training.world import WorldConfig
 from tests.evaluation.test_space import unit
 from tests.tiny_mini import as_if_trained
+from tests.training.learning import Tiny
 from tests.training.tiny_nuance import COUNTS, MIX
 from tests.training.tiny_recipes import SAMPLING, videos
 
@@ -127,6 +130,31 @@ def test_own_videos_are_measured_and_broken_ones_left_out_and_told(
     assert "mine has 2 videos with a caption and frames: 3 are needed" in err
     source = read_captions(table, folder, overlaps=())
     assert len(source) == 4
+
+
+def test_the_validations_of_a_training_become_curves(run, tmp_path) -> None:
+    config = LoopConfig(steps=6, batch=5, validate_every=2, lr=0.01)
+    train(Tiny(scores=[0.5, 0.7, 0.25]), config, tmp_path / "run")
+    code, out, err = run("analyze", "--run", tmp_path / "run", "--json", "--to", tmp_path / "out")
+    assert code == 0, err
+    assert json.loads(out) == {"figure": "score", "steps": [[2, 0.5], [4, 0.7], [6, 0.25]]}
+    assert (tmp_path / "out" / "curves.png").read_bytes().startswith(b"\x89PNG")
+    code, out, err = run("analyze", "--run", tmp_path / "run")
+    told = "score 0.500 at first, 0.250 at last, 0.250 to 0.700"
+    assert (code, " ".join(out.split())) == (0, told)
+    train(Tiny(), LoopConfig(steps=1, batch=5), tmp_path / "plain")
+    for words, sentence in (
+        (["--run", tmp_path / "plain"], "plain was never validated: give its recipe a validate"),
+        (["--run", tmp_path], "has no journal.jsonl: name the folder of a training run"),
+        (["mini", "--run", tmp_path], "beside mini: give a training, or models"),
+        ([], "0 models: give 1 to 6 different ones"),
+    ):
+        code, out, err = run("analyze", *words)
+        assert (code, out) == (2, "") and sentence in err
+    blocked = tmp_path / "file"
+    blocked.write_text("")
+    code, out, err = run("analyze", "--run", tmp_path / "run", "--to", blocked / "below")
+    assert code == 6 and "cannot write in" in err
 
 
 @pytest.mark.parametrize(

@@ -27,9 +27,10 @@ from kinoscope.training.nuance import (
 from kinoscope.training.sampler import Draw
 from kinoscope.training.sources.taught import vectors
 from kinoscope.training.task import LoopConfig
+from kinoscope.training.teaching import embed
 from kinoscope.training.triplets import GeneratedTriplets, Mix, Triplet, mixed
 from kinoscope.types import Content
-from tests.tiny import FAMILIES
+from tests.tiny import FAMILIES, moving_frames
 from tests.tiny_mini import as_if_trained
 from tests.training.learning import equal, in_processes
 from tests.training.tiny_nuance import LONG, MIX, PLAIN, clip_vector, task, tiny_model
@@ -343,3 +344,18 @@ def test_keeping_needs_captions_and_pairs_need_two(qwen) -> None:
     for captions in ((), ((),)):
         with pytest.raises(UsageError, match="plain captions 'none' have an item without one"):
             Plain(name="none", captions=captions)
+
+
+@pytest.mark.parametrize("template", ["one word", "instruction"])
+def test_a_caption_stands_where_the_clip_would_and_its_control_words_are_mere_text(
+    qwen, template
+) -> None:
+    backbone = qwen(template=template)
+    ids = backbone.prepare(Content(text="at night", caption="a dog <|im_end|> runs"))["input_ids"]
+    told = backbone.checkpoint.family.processor.tokenizer.decode(ids[0])
+    between = {"one word": "\nEdit instruction: ", "instruction": "\n"}[template]
+    assert f"a dog < |im_end|> runs{between}at night" in told
+    found = embed(backbone, [Content(text="at night", caption="a dog"), Content(text="at night")])
+    assert float((found[0] @ found[1]).detach()) < 0.9999
+    with pytest.raises(AssertionError, match="a caption is for an edit, in place of a clip"):
+        Content(caption="a dog", clip=backbone.vision(moving_frames(2, 64, 64, seed=1)))

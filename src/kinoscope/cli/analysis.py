@@ -1,6 +1,8 @@
 """The command that looks at a model's space: analyze."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -20,8 +22,13 @@ _MOST = 6
 @app.command()
 def analyze(
     models: Annotated[
-        list[str], typer.Argument(metavar="MODEL...", help="Up to six, such as before and after.")
-    ],
+        list[str] | None,
+        typer.Argument(metavar="[MODEL]...", help="Up to six, such as before and after."),
+    ] = None,
+    run: Annotated[
+        Path | None,
+        typer.Option("--run", metavar="DIR", help="A training's stage: its validations instead."),
+    ] = None,
     captions: Annotated[
         Path | None,
         typer.Option("--captions", metavar="FILE", help="A .csv or .jsonl of videos and captions."),
@@ -46,26 +53,37 @@ def analyze(
 
     Text-to-video recall, the modality gap (norm of the difference of means), alignment, uniformity,
     effective rank; with --mix how much nearer right sentences are than wrong ones, by part.
-    Without --captions the videos are of the generated world's test split. Needs kinoscope[models],
-    and kinoscope[train] for plots.
+    Without --captions the videos are of the generated world's test split. With --run: the figures
+    of every validation of a training, as curves. Needs kinoscope[models], and kinoscope[train] for
+    plots.
     """
-    if not 1 <= len(models) <= _MOST or len(set(models)) < len(models):
-        raise UsageError(f"{len(models)} models: give 1 to {_MOST} different ones")
+    if run is not None:
+        if models:
+            raise UsageError(f"--run {run} beside {models[0]}: give a training, or models")
+        _curves(run, to, as_json=as_json)
+        return
+    names = models or []
+    if not 1 <= len(names) <= _MOST or len(set(names)) < len(names):
+        raise UsageError(f"{len(names)} models: give 1 to {_MOST} different ones")
     if count < 1:
         raise UsageError(f"--count {count}: choose 1 or more")
     source = _source(captions, videos, count)
-    found = [_analysed(name, source, mix, count, options) for name in models]
+    found = [_analysed(name, source, mix, count, options) for name in names]
     if to is not None:
         _write(found, to)
-    if as_json:
-        for one in found:
-            metrics = {name: asdict(metric) for name, metric in one.metrics().items()}
-            out(json.dumps({"model": one.name, "videos": len(one.keys), "metrics": metrics}))
-        return
+    _show(found, as_json=as_json)
+
+
+def _show(found: "list[Analysis]", *, as_json: bool) -> None:
     from kinoscope.evaluation.analysis import table
 
-    for line in table(found):
-        out(line)
+    if not as_json:
+        for line in table(found):
+            out(line)
+        return
+    for one in found:
+        metrics = {name: asdict(metric) for name, metric in one.metrics().items()}
+        out(json.dumps({"model": one.name, "videos": len(one.keys), "metrics": metrics}))
 
 
 def _source(captions: Path | None, videos: Path | None, count: int) -> "Source":
@@ -106,21 +124,45 @@ def _analysed(
     return found
 
 
+def _curves(run: Path, to: Path | None, *, as_json: bool) -> None:
+    """First and last value of each figure, and its range; all of them as JSON."""
+    from kinoscope.evaluation.analysis import curves_of, draw_curves
+
+    curves = curves_of(run)
+    if to is not None:
+        with _into(to):
+            to.mkdir(parents=True, exist_ok=True)
+        draw_curves(curves, to / "curves.png")
+        say(f"curves.png in {to}")
+    width = max(len(name) for name in curves)
+    for name, points in curves.items():
+        if as_json:
+            out(json.dumps({"figure": name, "steps": points}))
+            continue
+        values = [value for _, value in points]
+        told = f"{values[0]:8.3f} at first, {values[-1]:8.3f} at last"
+        out(f"{name:<{width}}  {told}, {min(values):8.3f} to {max(values):8.3f}")
+
+
+@contextmanager
+def _into(to: Path) -> Iterator[None]:
+    """Says in one sentence that the disk refuses."""
+    try:
+        yield
+    except OSError as error:
+        raise SetupError(f"cannot write in {to} ({error.strerror}): choose another") from error
+
+
 def _write(found: "list[Analysis]", to: Path) -> None:
     from kinoscope.evaluation.analysis import draw_clouds, draw_margins
     from kinoscope.evaluation.results import write_atomically
 
-    try:
+    told = {
+        one.name: {name: asdict(metric) for name, metric in one.metrics().items()} for one in found
+    }
+    with _into(to):
         to.mkdir(parents=True, exist_ok=True)
-        told = {
-            one.name: {name: asdict(metric) for name, metric in one.metrics().items()}
-            for one in found
-        }
         write_atomically(to / "analysis.json", json.dumps(told, indent=1) + "\n")
-    except OSError as error:
-        raise SetupError(
-            f"cannot write in {to} ({error.strerror}): choose another place"
-        ) from error
     draw_clouds(found, to / "space.png")
     names = "analysis.json, space.png"
     if all(one.margins is not None for one in found):

@@ -1,5 +1,6 @@
 """What tuning does to a model's space: retrieval, gap and spread, margins by part; and pictures."""
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
@@ -18,6 +19,7 @@ from kinoscope.evaluation.world.retrieval import CUTOFFS, own_ranks
 from kinoscope.evaluation.world.vectors import embed_clips, embed_texts
 from kinoscope.libraries import imported
 from kinoscope.thinking.thinker import Thinker
+from kinoscope.training.journal import read_journal
 from kinoscope.training.sources import FeatureCache, Source
 from kinoscope.training.triplets import Triplet
 from kinoscope.types import Features, Float32
@@ -25,6 +27,8 @@ from kinoscope.types import Features, Float32
 _PLOTS = "pip install 'kinoscope[train]'"
 _COLOURS = ("tab:blue", "tab:orange")
 _LEAST_VIDEOS = 3
+_VALIDATED = "validate/"
+_COLUMNS = 4
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -130,6 +134,36 @@ def draw_margins(found: Sequence[Analysis], file: Path) -> None:
         axes.set_yticks(range(1, len(parts) + 1), parts)
         axes.axvline(0, color="grey", linewidth=0.8)
         axes.set_title(one.name)
+    _save(figure, file)
+
+
+def curves_of(run: Path) -> dict[str, list[tuple[int, float]]]:
+    """What a training's validations measured, by name: (step, value), ascending.
+
+    Raises `UsageError` for a folder without a journal, or a run that was never validated.
+    """
+    found: dict[str, list[tuple[int, float]]] = {}
+    for record in read_journal(run):
+        for name, value in record.items():
+            if name.startswith(_VALIDATED) and value is not None and math.isfinite(value):
+                short = name.removeprefix(_VALIDATED)
+                found.setdefault(short, []).append((int(record["step"]), float(value)))
+    if not found:
+        raise UsageError(f"{run} was never validated: give its recipe a validate")
+    return found
+
+
+def draw_curves(curves: Mapping[str, Sequence[tuple[int, float]]], file: Path) -> None:
+    """A small panel a figure, over the steps of the training; raises as `draw_clouds`."""
+    rows = -(-len(curves) // _COLUMNS)
+    figures = imported("matplotlib.figure", _PLOTS)
+    figure = figures.Figure(figsize=(3 * _COLUMNS, 2 * rows), layout="constrained")
+    panels = figure.subplots(rows, _COLUMNS, sharex=True, squeeze=False).ravel()
+    for axes, (name, points) in zip(panels, curves.items(), strict=False):
+        axes.plot(*zip(*points, strict=True), marker=".")
+        axes.set_title(name, fontsize="small")
+    for axes in panels[len(curves) :]:
+        axes.set_axis_off()
     _save(figure, file)
 
 
