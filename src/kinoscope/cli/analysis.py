@@ -109,12 +109,12 @@ def _analysed(
 
     triplets = () if mix is None else mixed(load_mix(mix, "test")).triplets
     embedder = Embedder.load(name, options=load_options(name, options))
-    tower = getattr(getattr(embedder.backbone, "checkpoint", None), "family", None)
+    family = getattr(getattr(embedder.backbone, "checkpoint", None), "family", None)
     cache = FeatureCache(
         cache_folder() / "features",
         embedder.backbone,
         embedder.sampling,
-        tower=getattr(tower, "tower", None),  # mini's: the same before and after tuning
+        tower=getattr(family, "tower", None),  # mini's: the same before and after tuning
     )
     model = embedder.thinker or embedder.backbone
     found = analysed(name, model, source, cache, count=count, triplets=triplets)
