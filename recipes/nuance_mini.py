@@ -30,9 +30,10 @@ from kinoscope.packages import cache_folder
 from kinoscope.prompts import CLASS_NAME
 from kinoscope.training.lessons import Model
 from kinoscope.training.nuance import NuanceConfig, Plain
+from kinoscope.training.precision import fast_precision
 from kinoscope.training.recipe import Recipe
 from kinoscope.training.sources import FeatureCache, GeneratedSource
-from kinoscope.training.task import LoopConfig, Precision
+from kinoscope.training.task import LoopConfig
 from kinoscope.training.triplets import Mixed, mixed
 from kinoscope.types import Float64
 from recipes.mini import tower
@@ -44,9 +45,6 @@ STEPS, BATCH = 200, 128
 """Of 128 anchors against 256 candidates: about one pass over the triplets."""
 CACHED = False
 """The graphs of so small a pool take some 4 GB; with the cache a step takes half as long again."""
-PRECISION: Precision = "no"
-"""A CPU without AMX or AVX-512 computes in bf16 slower than in float32; one with AMX much faster:
-choose `bf16` there."""
 PLAIN_VIDEOS = 1000
 VALIDATED, HELD_OUT = 200, 50
 """Videos, and triplets of each part."""
@@ -78,7 +76,7 @@ def loop(*, lr: float) -> LoopConfig:
         lr=lr,
         betas=(0.9, 0.98),
         warmup=0.1,
-        mixed_precision=PRECISION,
+        mixed_precision=fast_precision(),
         validate_every=50,
     )
 
