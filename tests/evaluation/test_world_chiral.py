@@ -7,7 +7,6 @@ from kinoscope.errors import UsageError
 from kinoscope.evaluation.world.chiral import (
     PAIRS,
     Gallery,
-    average_precision,
     chiral,
     config_of,
     texts_of,
@@ -66,7 +65,6 @@ def test_figures_are_worked_out_by_hand():
 def test_a_tie_is_no_answer():
     second = [False, False, True, True]
     assert figures(gallery([0.5] * 4, [0.5] * 4, second))[:3] == [0, 0, 0]
-    assert average_precision(np.ones(4), np.array([0, 3])) == pytest.approx((1 / 3 + 2 / 4) / 2)
 
 
 def test_an_embedder_without_direction_finds_one_of_two_texts_right():
@@ -74,22 +72,6 @@ def test_an_embedder_without_direction_finds_one_of_two_texts_right():
     scores = random.normal(size=50)
     found = figures(gallery(scores, scores + 0.1, random.integers(0, 2, 50).astype(bool)))
     assert found[0] == 0.5
-
-
-def test_precision_is_that_of_a_naive_twin():
-    random = np.random.default_rng(1)
-    for _ in range(50):
-        scores_N = random.integers(0, 5, 9).astype(float)
-        right = np.flatnonzero(random.integers(0, 2, 9))
-        if not len(right):
-            continue
-        wrong = [n for n in range(9) if n not in right]
-        naive = []
-        for item in right:
-            above = sum(scores_N[n] >= scores_N[item] for n in wrong)
-            earlier = [n for n in right if (-scores_N[n], n) <= (-scores_N[item], item)]
-            naive.append(len(earlier) / (len(earlier) + above))
-        assert average_precision(scores_N, right) == pytest.approx(np.mean(naive))
 
 
 def test_videos_of_one_kind_are_no_gallery():

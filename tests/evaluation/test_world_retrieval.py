@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from kinoscope.evaluation.world.intervals import mean_over, redrawn
+from kinoscope.evaluation.metrics.intervals import mean_over, redrawn
 from kinoscope.evaluation.world.retrieval import retrieval
 
 

@@ -18,7 +18,6 @@ from kinoscope.evaluation.world.questions import (
     answers_by_kind,
     asked_of,
     guessed,
-    picked,
     qa,
 )
 from kinoscope.evaluation.world.table import Measurement, System, World
@@ -53,12 +52,6 @@ def videos(backbone):
 def question(kind="color", answer="red", options=("blue", "red"), video=0):
     made = Question(kind=kind, question="What?", answer=answer, options=options)
     return Asked(video=video, key=str(video), question=made)
-
-
-def test_the_right_option_must_beat_all_others():
-    asked = [question(options=("blue", "red", "green"))] * 3
-    scores = [np.array(row) for row in ([-3.0, -1.0, -2.0], [-3.0, -1.0, -1.0], [0.0, -1.0, -2.0])]
-    assert picked(asked, scores).tolist() == [1, 0, 0]
 
 
 def test_the_prior_is_the_answer_that_is_right_most_often_among_the_options():

@@ -11,8 +11,8 @@ import numpy as np
 import torch
 
 from kinoscope.evaluation.metrics import mean_with_interval, paired_p_value, recall_at, spearman
+from kinoscope.evaluation.metrics.intervals import redrawn
 from kinoscope.evaluation.results import Metric
-from kinoscope.evaluation.world.intervals import redrawn
 from kinoscope.evaluation.world.retrieval import own_ranks
 from kinoscope.thinking.halting import stops_B
 from kinoscope.training.gather import alone

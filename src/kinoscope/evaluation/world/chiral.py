@@ -12,9 +12,9 @@ from functools import cached_property, partial
 import numpy as np
 
 from kinoscope.errors import UsageError
-from kinoscope.evaluation.metrics import ranks
+from kinoscope.evaluation.metrics import average_precisions, ranks
+from kinoscope.evaluation.metrics.intervals import mean_over, redrawn
 from kinoscope.evaluation.results import Metric
-from kinoscope.evaluation.world.intervals import mean_over, redrawn
 from kinoscope.training.world import WorldConfig, wordings
 from kinoscope.training.world.captions import clause_alone
 from kinoscope.training.world.events import EVENTS, PROPS
@@ -130,22 +130,13 @@ def _figures(gallery: Gallery, rows_N: Int64) -> Float64:
     if not all(len(side_N) for side_N in sides):
         return np.full(len(NAMES), 0.5)
     scores_W2N = gallery.scores_W2N[..., rows_N]
-    texts_QN, right = scores_W2N.reshape(-1, len(rows_N)), sides * len(scores_W2N)
-    t2v = (ranks(texts_QN, [side_N.tolist() for side_N in right]) == 1).mean()
+    texts_QN = scores_W2N.reshape(-1, len(rows_N))
+    right = [side_N.tolist() for side_N in sides] * len(scores_W2N)
+    t2v = (ranks(texts_QN, right) == 1).mean()
     margins_WN = np.where(second_N, 1, -1) * (scores_W2N[:, 1] - scores_W2N[:, 0])
     v2t = (margins_WN > 0).mean()
-    precision_Q = [average_precision(*pair) for pair in zip(texts_QN, right, strict=True)]
-    return np.array([t2v, v2t, (t2v + v2t) / 2, np.mean(precision_Q)])
-
-
-def average_precision(scores_N: Float32, right: Int64) -> float:
-    """Mean over right items of the precision at each; a tie with a wrong item counts against it."""
-    wrong_N = np.ones(len(scores_N), np.bool_)
-    wrong_N[right] = False
-    order = np.lexsort((~wrong_N, -scores_N))  # of equals the wrong ones come first
-    hits_N = ~wrong_N[order]
-    places = np.flatnonzero(hits_N) + 1
-    return float((np.arange(1, len(places) + 1) / places).mean())
+    precision = average_precisions(texts_QN, right).mean()
+    return np.array([t2v, v2t, (t2v + v2t) / 2, precision])
 
 
 def _shot(kind: str) -> Shot:

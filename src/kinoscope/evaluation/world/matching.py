@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from kinoscope.evaluation.metrics import auroc, mean_with_interval
+from kinoscope.evaluation.metrics.intervals import redrawn
 from kinoscope.evaluation.results import Metric
-from kinoscope.evaluation.world.intervals import redrawn
 from kinoscope.evaluation.world.videos import WorldVideos
 from kinoscope.types import Float64
 

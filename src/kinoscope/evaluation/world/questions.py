@@ -45,16 +45,6 @@ def answers_by_kind(known: Iterable[Question]) -> dict[str, Counter[str]]:
     return dict(counts)
 
 
-def picked(asked: Sequence[Asked], scores: Sequence[Float64]) -> Float64:
-    """1.0 where the right option scores higher than all others, else 0.0: [Q]."""
-    values = []
-    for one, scores_K in zip(asked, scores, strict=True):
-        assert np.isfinite(scores_K).all() and len(scores_K) == len(one.question.options)
-        others_K = np.delete(scores_K, one.question.right)
-        values.append(float(scores_K[one.question.right] > others_K.max()))
-    return np.array(values)
-
-
 def guessed(asked: Sequence[Asked], counts: Mapping[str, Counter[str]]) -> Float64:
     """Chance [Q] that the option which is right most often is: of equals each is as likely."""
     values = []

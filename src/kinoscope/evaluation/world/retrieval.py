@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from kinoscope.evaluation.metrics import mean_with_interval, ranks, recall_at, tied
+from kinoscope.evaluation.metrics.intervals import redrawn
 from kinoscope.evaluation.results import Metric
-from kinoscope.evaluation.world.intervals import redrawn
 from kinoscope.types import Float32, Int64
 
 CUTOFFS = (1, 5, 10)

@@ -10,12 +10,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from kinoscope.evaluation.metrics import mean_with_interval
+from kinoscope.evaluation.metrics.checks import ROUNDING
 from kinoscope.evaluation.results import Metric
 from kinoscope.training.sources import Example
 from kinoscope.types import Features, Float32, Float64
-
-ROUNDING = 1e-6
-"""Cosines nearer than this tie: the same numbers, added up in another order, differ as much."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

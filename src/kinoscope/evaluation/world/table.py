@@ -10,6 +10,7 @@ import numpy as np
 from kinoscope.backbones.mllm import MLLM
 from kinoscope.backbones.protocol import Backbone
 from kinoscope.evaluation.metrics import mean_with_interval, recall_at
+from kinoscope.evaluation.metrics.choices import picked
 from kinoscope.evaluation.results import Metric
 from kinoscope.evaluation.world import chiral, matching, moments, questions, retrieval, reversal
 from kinoscope.evaluation.world.answering import match_margins, option_scores
@@ -208,7 +209,8 @@ class Measurement:
         asked = questions.asked_of(self._videos)
         scores = option_scores(self._backbone, self._videos, asked)
         prior_Q = questions.guessed(asked, _answers(self._world))
-        return questions.qa(asked, questions.picked(asked, scores), prior_Q)
+        right_Q = picked(scores, [one.question.right for one in asked])
+        return questions.qa(asked, right_Q, prior_Q)
 
     def _matching(self) -> Figures:
         assert isinstance(self._backbone, MLLM)
