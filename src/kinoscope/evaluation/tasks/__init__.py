@@ -1,0 +1,28 @@
+"""Public benchmarks: read as users have them on disk, asked of a model, judged by their metrics."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from kinoscope.errors import UsageError
+from kinoscope.evaluation.tasks import captions, long_captions
+from kinoscope.evaluation.tasks.protocol import Benchmark, Files, Model, TaskResult
+
+BENCHMARKS: Mapping[str, Benchmark] = {
+    **captions.BENCHMARKS,
+    **long_captions.BENCHMARKS,
+}
+"""By name."""
+
+
+def run_benchmark(
+    name: str, folder: Path, model: Model, *, files: Files | None = None
+) -> TaskResult:
+    """What a model makes of a benchmark whose files lie in a folder.
+
+    `files` replaces usual names by role. Raises `UsageError` for an unknown benchmark or role, for
+    files that are absent, and if nothing of them can be used.
+    """
+    if name not in BENCHMARKS:
+        raise UsageError(f"benchmark {name!r}: choose {', '.join(BENCHMARKS)}")
+    benchmark = BENCHMARKS[name]
+    return benchmark.run(benchmark.locate(name, folder, files), model)

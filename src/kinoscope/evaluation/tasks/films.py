@@ -1,0 +1,128 @@
+"""Videos that annotations name, found in a folder and encoded; what fails is named and counted."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+
+from kinoscope.documents import Document
+from kinoscope.errors import MediaError, UsageError
+from kinoscope.evaluation.tasks.protocol import Film, LeftOut, Model
+from kinoscope.training.sources import fields
+from kinoscope.training.sources.folder import VideoFolder
+from kinoscope.training.sources.problems import Problems, Unfit
+from kinoscope.types import Float32
+
+_EXAMPLES = 20
+_TEXTS = 256
+
+
+class Films:
+    """Looks for the videos of one benchmark, each once; a bad row is a problem, not the end."""
+
+    def __init__(self, folder: Path, annotations: Path) -> None:
+        """`annotations` is named in problems."""
+        self.problems = Problems(annotations.name)
+        self.absent: dict[str, str] = {}
+        self._folder = VideoFolder(folder)
+        self._found: dict[str, Film] = {}
+
+    def find(self, video: object, *others: str) -> Film:
+        """The film of an id, looked for by that name or by others; raises `Unfit` if absent."""
+        name = fields.text(str(video) if isinstance(video, int) else video, "the video id")
+        if name in self.absent:
+            raise Unfit("video", self.absent[name])
+        if name not in self._found:
+            self._found[name] = Film(name, self._file(name, (name, *others)))
+        return self._found[name]
+
+    def _file(self, name: str, tried: Iterable[str]) -> Path:
+        first: Unfit | None = None
+        for each in tried:
+            try:
+                return self._folder.root / self._folder.find(each)
+            except Unfit as error:
+                first = first or error
+        assert first is not None
+        if first.kind == "video":
+            self.absent[name] = str(first)
+        raise first
+
+    def left_out(self, encoder: "Encoder", queries: int) -> LeftOut:
+        """All that was found missing, while rows were read and films encoded."""
+        told = [f"{one.where}: {one.message}" for one in islice(self.problems, _EXAMPLES)]
+        return LeftOut(
+            rows={str(kind): count for kind, count in self.problems.counts.items()},
+            examples=told,
+            absent=self.absent,
+            failed=encoder.failed,
+            queries=queries + self.problems.counts.get("video", 0),
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Encoded:
+    """Unit vectors [N, D] of the inputs at these places: those that could be read."""
+
+    places: tuple[int, ...]
+    vectors_ND: Float32
+
+    def row_of(self) -> dict[int, int]:
+        """Which row is of which place."""
+        return {place: row for row, place in enumerate(self.places)}
+
+
+class Encoder:
+    """Asks a model for vectors; a film that fails is a record, never a vector."""
+
+    def __init__(self, model: Model) -> None:
+        """`failed` has the reason of each film that gave no frames."""
+        self.model = model
+        self.failed: dict[str, str] = {}
+
+    def texts(self, texts: Sequence[str]) -> Float32:
+        """Unit vectors [N, D] of queries; equal ones are encoded once and are equal."""
+        unique = list(dict.fromkeys(texts))
+        parts = [
+            self.model.encode_query(unique[first : first + _TEXTS])
+            for first in range(0, len(unique), _TEXTS)
+        ]
+        row = {text: number for number, text in enumerate(unique)}
+        return np.asarray(np.concatenate(parts)[[row[text] for text in texts]], np.float32)
+
+    def films(self, films: Sequence[Film]) -> Encoded:
+        """Of documents. Raises `UsageError` if none can be read."""
+        found = [(film, film.document) for film in films]
+        return self._each(found, self.model.encode_document)
+
+    def composed(self, films: Sequence[Film], edits: Sequence[str]) -> Encoded:
+        """Of queries that are a video with an edit."""
+        pairs = zip(films, edits, strict=True)
+        found = [(film, _with_edit(film, edit)) for film, edit in pairs]
+        return self._each(found, self.model.encode_query)
+
+    def _each(
+        self,
+        inputs: Sequence[tuple[Film, Callable[..., Document]]],
+        encode: Callable[[Sequence[Document]], Float32],
+    ) -> Encoded:
+        places, vectors = [], []
+        for place, (film, document) in enumerate(inputs):
+            if film.id in self.failed:
+                continue
+            try:
+                vectors.append(encode([document(self.model.sampling)])[0])
+            except MediaError as error:
+                self.failed[film.id] = str(error)
+                continue
+            places.append(place)
+        if not places:
+            reason = next(iter(self.failed.values()), "none is named")
+            raise UsageError(f"not one of {len(inputs)} videos can be read: {reason}")
+        return Encoded(tuple(places), np.stack(vectors))
+
+
+def _with_edit(film: Film, edit: str) -> Callable[..., Document]:
+    return lambda _sampling: {"video": film.path, "text": edit}

@@ -1,0 +1,133 @@
+"""What tasks share: the files of a benchmark, its films, what a result says."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from kinoscope.documents import Document
+from kinoscope.errors import UsageError
+from kinoscope.evaluation.metrics import PerQuery
+from kinoscope.evaluation.results import Metric
+from kinoscope.sampling import SamplingConfig
+from kinoscope.training.sources.clips import read_clip
+from kinoscope.types import ClipEmbeddings, Float32, Frames
+
+
+class Model(Protocol):
+    """What tasks ask of an `Embedder`; only questions ask for answers."""
+
+    sampling: SamplingConfig
+
+    def encode_query(self, inputs: Sequence[Document]) -> Float32:
+        """Unit vectors [N, D] of texts, or of videos with an edit."""
+
+    def encode_document(self, inputs: Sequence[Document]) -> Float32:
+        """Unit vectors [N, D] of videos or pictures; `MediaError` for one without frames."""
+
+    def encode_video(self, video: Path) -> ClipEmbeddings:
+        """Vectors of a video's windows; `MediaError` for a file without frames."""
+
+    def answer(self, video: Path, question: str, *, options: Sequence[str] = ()) -> str:
+        """The likeliest option, or the model's own words; `UsageError` if it has none."""
+
+
+@dataclass(frozen=True)
+class Film:
+    """A video of a benchmark, or a picture: its id, its file, and which way round it plays."""
+
+    id: str
+    path: Path
+    backwards: bool = False
+
+    def document(self, sampling: SamplingConfig) -> Document:
+        """What an embedder encodes; `MediaError` for a file without frames."""
+        return turned(read_clip(self.path, sampling)) if self.backwards else self.path
+
+
+def turned(frames: Frames) -> Frames:
+    """The same frames in reverse: at 1, 2 and 4 s -> at 1, 3 and 4 s."""
+    ends_s = frames.times_F[0] + frames.times_F[-1]
+    return Frames(
+        np.ascontiguousarray(frames.rgb_FHWC[::-1]),
+        np.ascontiguousarray(ends_s - frames.times_F[::-1]),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class LeftOut:
+    """What a figure is not about.
+
+    Attributes:
+        rows: annotations that could not be used, counted by why (`sources/problems.py`).
+        examples: the first of them, in words.
+        absent: videos that annotations name and the folder has not, with what was looked for.
+        failed: videos that gave no frames, with the reason.
+        queries: how many queries had no answer left because of absent or failed videos.
+    """
+
+    rows: Mapping[str, int] = field(default_factory=dict)
+    examples: Sequence[str] = ()
+    absent: Mapping[str, str] = field(default_factory=dict)
+    failed: Mapping[str, str] = field(default_factory=dict)
+    queries: int = 0
+
+    def __bool__(self) -> bool:
+        return bool(self.rows or self.absent or self.failed or self.queries)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskResult:
+    """Values by query, from which means, intervals and tests come; figures that are no mean.
+
+    `protocol` says in plain JSON what was asked: galleries, rules of several captions, chance,
+    ceilings, counts.
+    """
+
+    values: Mapping[str, PerQuery]
+    figures: Mapping[str, Metric] = field(default_factory=dict)
+    protocol: Mapping[str, object] = field(default_factory=dict)
+    left_out: LeftOut = LeftOut()
+
+    @property
+    def metrics(self) -> dict[str, Metric]:
+        """All of them with their 95 % intervals."""
+        return {**{name: each.metric for name, each in self.values.items()}, **self.figures}
+
+
+Files = Mapping[str, Path]
+"""Where a benchmark's files are, by the names of `Benchmark.files`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Benchmark:
+    """A task on one public data set.
+
+    Attributes:
+        files: by role, the usual name of a file or folder below the benchmark's own folder.
+        run: reads the files, asks the model.
+        source: where the data set and its protocol are described.
+    """
+
+    files: Mapping[str, str]
+    run: Callable[[Files, Model], TaskResult]
+    source: str
+
+    def locate(self, name: str, folder: Path, given: Files | None = None) -> Files:
+        """All files; `UsageError`, which says what to put where, if one is absent.
+
+        `given` replaces usual names by role.
+        """
+        unknown = sorted(set(given or {}) - set(self.files))
+        if unknown:
+            raise UsageError(f"{name} has no file {unknown[0]!r}: give {', '.join(self.files)}")
+        found = {role: folder / usual for role, usual in self.files.items()} | dict(given or {})
+        absent = [f"{path} ({role})" for role, path in found.items() if not path.exists()]
+        if absent:
+            raise UsageError(
+                f"{name} needs {', '.join(absent)}: download it from its authors, {self.source},"
+                " and put it there"
+            )
+        return found

@@ -1,0 +1,120 @@
+"""Text to video and video to text in one gallery, with one caption a video or several."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from kinoscope.errors import UsageError
+from kinoscope.evaluation.metrics import (
+    PerQuery,
+    best_of_groups,
+    chance_recall,
+    median_with_interval,
+    ranks,
+    ranks_of_each,
+    recall_at,
+    tied,
+)
+from kinoscope.evaluation.metrics.checks import ROUNDING
+from kinoscope.evaluation.results import Metric
+from kinoscope.evaluation.tasks.films import Encoder, Films
+from kinoscope.evaluation.tasks.protocol import Film, Model, TaskResult
+from kinoscope.training.sources import fields
+from kinoscope.types import Float32, Int64
+
+CUTOFFS = (1, 5, 10)
+
+
+@dataclass(frozen=True, eq=False)
+class Captioned:
+    """A gallery of films, and texts with the film [N] that each describes."""
+
+    found: Films
+    films: tuple[Film, ...]
+    texts: tuple[str, ...]
+    owners: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        if not self.texts:
+            raise UsageError(f"no video has a caption: {self.found.problems.describe()}")
+
+
+def gathered(found: Films, rows: Iterable[tuple[str, Sequence[str], object]]) -> Captioned:
+    """From rows (where, names of the video, caption): one that comes again is a problem."""
+    films: dict[Film, int] = {}
+    pairs: dict[tuple[int, str], None] = {}
+    for where, names, said in rows:
+        with found.problems.at(where):
+            film = found.find(*names)
+            pair = films.get(film, len(films)), fields.text(said, "the caption")
+            if pair in pairs:
+                message = f"{film.id} has this caption already: remove one"
+                found.problems.add("duplicate", where, message)
+                continue
+            films.setdefault(film, len(films))
+            pairs[pair] = None
+    owners, texts = [owner for owner, _ in pairs], [text for _, text in pairs]
+    return Captioned(found, tuple(films), tuple(texts), tuple(owners))
+
+
+def retrieval(data: Captioned, model: Model) -> TaskResult:
+    """R@1, 5 and 10, median and mean ranks, both ways; a tie counts against the query.
+
+    Text to video each caption asks alone. Video to text any caption of the video is right, and
+    those of another video count once, by the best; `v2t_each` instead asks for each caption.
+    """
+    encoder = Encoder(model)
+    videos = encoder.films(data.films)
+    row = videos.row_of()
+    kept = [n for n, owner in enumerate(data.owners) if owner in row]
+    owners = np.array([row[data.owners[n]] for n in kept], np.int64)
+    texts = [data.texts[n] for n in kept]
+    scores_QV = encoder.texts(texts) @ videos.vectors_ND.T
+    names = [data.films[place].id for place in videos.places]
+    values, figures = _figures(scores_QV, owners, names)
+    protocol: dict[str, object] = {
+        "gallery_videos": len(names),
+        "gallery_texts": len(texts),
+        "captions": "t2v: each; v2t: any of a video's, another video's count once",
+        "chance_t2v_r1": chance_recall(len(names), 1),
+        "texts_said_again": len(texts) - len(set(texts)),
+        "words": [int(w) for w in np.quantile([len(t.split()) for t in texts], [0, 0.5, 1])],
+    }
+    left_out = data.found.left_out(encoder, len(data.texts) - len(kept))
+    return TaskResult(values=values, figures=figures, protocol=protocol, left_out=left_out)
+
+
+def _figures(
+    scores_QV: Float32, owners: Int64, names: Sequence[str]
+) -> tuple[dict[str, PerQuery], dict[str, Metric]]:
+    count = np.zeros(len(names), np.int64)
+    asked = []
+    for owner in owners:
+        asked.append(f"{names[owner]}#{count[owner]}")
+        count[owner] += 1
+    about = [names[owner] for owner in owners]
+    right = [[int(owner)] for owner in owners]
+    own = [np.flatnonzero(owners == video).tolist() for video in range(len(names))]
+    grouped_VV = best_of_groups(np.asarray(scores_QV.T), owners.tolist())
+    diagonal = [[video] for video in range(len(names))]
+    found = {
+        "t2v": (ranks(scores_QV, right, rounding=ROUNDING), asked, about),
+        "v2t": (ranks(grouped_VV, diagonal, rounding=ROUNDING), names, names),
+    }
+    values, figures = {}, {}
+    if len(owners) > len(names):
+        each, _ = ranks_of_each(np.asarray(scores_QV.T), own, rounding=ROUNDING)
+        order = [text for texts in own for text in texts]
+        found["v2t_each"] = (each, [asked[n] for n in order], [about[n] for n in order])
+    ties = {
+        "t2v_tied": (tied(scores_QV, right, rounding=ROUNDING), asked, about),
+        "v2t_tied": (tied(grouped_VV, diagonal, rounding=ROUNDING), names, names),
+    }
+    for way, (place, queries, about_) in found.items():
+        ties |= {f"{way}_r{k}": (recall_at(k, place), queries, about_) for k in CUTOFFS}
+        ties[f"{way}_mnr"] = (place.astype(np.float64), queries, about_)
+        figures[f"{way}_mdr"] = median_with_interval(place, about_)
+    for name, (values_Q, queries, about_) in ties.items():
+        values[name] = PerQuery(queries=tuple(queries), videos=tuple(about_), values_Q=values_Q)
+    return values, figures
