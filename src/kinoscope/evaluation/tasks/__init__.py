@@ -4,12 +4,14 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from kinoscope.errors import UsageError
-from kinoscope.evaluation.tasks import captions, long_captions
+from kinoscope.evaluation.tasks import captions, chiral, long_captions, rtime
 from kinoscope.evaluation.tasks.protocol import Benchmark, Files, Model, TaskResult
 
 BENCHMARKS: Mapping[str, Benchmark] = {
     **captions.BENCHMARKS,
     **long_captions.BENCHMARKS,
+    **rtime.BENCHMARKS,
+    **chiral.BENCHMARKS,
 }
 """By name."""
 

@@ -38,6 +38,14 @@ class Films:
             self._found[name] = Film(name, self._file(name, (name, *others)))
         return self._found[name]
 
+    def reversal(self, film: Film) -> Film:
+        """The file `id-reverse` beside it, or the film itself, turned round when it is read."""
+        name = f"{film.id}-reverse"
+        try:
+            return Film(name, self._folder.root / self._folder.find(name))
+        except Unfit:
+            return Film(name, film.path, backwards=True)
+
     def _file(self, name: str, tried: Iterable[str]) -> Path:
         first: Unfit | None = None
         for each in tried:
@@ -72,6 +80,11 @@ class Encoded:
     def row_of(self) -> dict[int, int]:
         """Which row is of which place."""
         return {place: row for row, place in enumerate(self.places)}
+
+    def at(self, places: Sequence[int]) -> Float32:
+        """The vectors of some places [K, D], all of which could be read."""
+        row = self.row_of()
+        return self.vectors_ND[[row[place] for place in places]]
 
 
 class Encoder:

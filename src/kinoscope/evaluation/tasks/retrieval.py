@@ -11,19 +11,16 @@ from kinoscope.evaluation.metrics import (
     best_of_groups,
     chance_recall,
     median_with_interval,
-    ranks,
     ranks_of_each,
     recall_at,
-    tied,
 )
 from kinoscope.evaluation.metrics.checks import ROUNDING
 from kinoscope.evaluation.results import Metric
 from kinoscope.evaluation.tasks.films import Encoder, Films
 from kinoscope.evaluation.tasks.protocol import Film, Model, TaskResult
+from kinoscope.evaluation.tasks.recalls import CUTOFFS, Asked, own
 from kinoscope.training.sources import fields
 from kinoscope.types import Float32, Int64
-
-CUTOFFS = (1, 5, 10)
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,33 +85,23 @@ def retrieval(data: Captioned, model: Model) -> TaskResult:
 def _figures(
     scores_QV: Float32, owners: Int64, names: Sequence[str]
 ) -> tuple[dict[str, PerQuery], dict[str, Metric]]:
-    count = np.zeros(len(names), np.int64)
-    asked = []
-    for owner in owners:
-        asked.append(f"{names[owner]}#{count[owner]}")
-        count[owner] += 1
+    own_texts = [np.flatnonzero(owners == video).tolist() for video in range(len(names))]
     about = [names[owner] for owner in owners]
-    right = [[int(owner)] for owner in owners]
-    own = [np.flatnonzero(owners == video).tolist() for video in range(len(names))]
+    asked = [f"{names[o]}#{own_texts[o].index(text)}" for text, o in enumerate(owners)]
+    t2v = Asked(
+        scores_QN=scores_QV, positives=owners[:, None].tolist(), queries=asked, videos=about
+    )
     grouped_VV = best_of_groups(np.asarray(scores_QV.T), owners.tolist())
-    diagonal = [[video] for video in range(len(names))]
-    found = {
-        "t2v": (ranks(scores_QV, right, rounding=ROUNDING), asked, about),
-        "v2t": (ranks(grouped_VV, diagonal, rounding=ROUNDING), names, names),
-    }
-    values, figures = {}, {}
+    v2t = Asked(scores_QN=grouped_VV, positives=own(len(names)), queries=names, videos=names)
+    values: dict[str, PerQuery] = {}
+    figures: dict[str, Metric] = {}
+    for way, each in {"t2v": t2v, "v2t": v2t}.items():
+        place = each.ranks()
+        values |= each.recalls(way) | {f"{way}_mnr": each.values(place.astype(np.float64))}
+        figures[f"{way}_mdr"] = median_with_interval(place, each.videos)
     if len(owners) > len(names):
-        each, _ = ranks_of_each(np.asarray(scores_QV.T), own, rounding=ROUNDING)
-        order = [text for texts in own for text in texts]
-        found["v2t_each"] = (each, [asked[n] for n in order], [about[n] for n in order])
-    ties = {
-        "t2v_tied": (tied(scores_QV, right, rounding=ROUNDING), asked, about),
-        "v2t_tied": (tied(grouped_VV, diagonal, rounding=ROUNDING), names, names),
-    }
-    for way, (place, queries, about_) in found.items():
-        ties |= {f"{way}_r{k}": (recall_at(k, place), queries, about_) for k in CUTOFFS}
-        ties[f"{way}_mnr"] = (place.astype(np.float64), queries, about_)
-        figures[f"{way}_mdr"] = median_with_interval(place, about_)
-    for name, (values_Q, queries, about_) in ties.items():
-        values[name] = PerQuery(queries=tuple(queries), videos=tuple(about_), values_Q=values_Q)
+        place, _ = ranks_of_each(np.asarray(scores_QV.T), own_texts, rounding=ROUNDING)
+        texts_first = np.argsort([text for texts in own_texts for text in texts])
+        for k in CUTOFFS:
+            values[f"v2t_each_r{k}"] = t2v.values(recall_at(k, place[texts_first]))
     return values, figures

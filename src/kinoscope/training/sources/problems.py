@@ -11,6 +11,7 @@ from kinoscope.errors import UsageError
 Kind = Literal[
     "video",  # the file is not there
     "duplicate",  # a key or a text that was there before
+    "id",  # names what no other row has
     "text",  # empty
     "encoding",  # not UTF-8
     "type",  # another type than the field has, or not the form of the file

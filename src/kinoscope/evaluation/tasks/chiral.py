@@ -1,0 +1,95 @@
+"""CiA: pairs of temporally opposite actions, in three galleries, both ways (arXiv 2512.13511)."""
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from functools import partial
+
+import numpy as np
+
+from kinoscope.evaluation.metrics import PerQuery
+from kinoscope.evaluation.tasks.actions import read
+from kinoscope.evaluation.tasks.films import Encoder
+from kinoscope.evaluation.tasks.protocol import Benchmark, Files, Model, TaskResult
+from kinoscope.evaluation.tasks.recalls import Asked
+from kinoscope.types import Bool, Float32
+
+GALLERIES = ("chiral", "static", "all")
+
+
+def galleries(ids: list[str]) -> Iterator[tuple[str, Bool]]:
+    """For each gallery, which texts' videos a text is asked among [T, T], its own included."""
+    groups, labels = (np.array([i.rpartition("_")[part] for i in ids]) for part in (0, 2))
+    same, alike = groups[:, None] == groups, labels[:, None] == labels
+    mine = np.eye(len(ids), dtype=np.bool_)
+    yield from zip(GALLERIES, (same, alike, np.ones_like(mine)), strict=True)
+
+
+def run(dataset: str, files: Files, model: Model) -> TaskResult:
+    """R@1, 5, 10 and mAP of text to video and of video to text, in each gallery.
+
+    `ceiling` has what perfect scores reach: equal texts of two groups tie.
+    """
+    data = read(dataset, files)
+    encoder = Encoder(model)
+    films = list(data.films)
+    videos = encoder.films(films)
+    ids = list(dict.fromkeys(data.films[films[place]] for place in videos.places))
+    own = [ids.index(data.films[films[place]]) for place in videos.places]
+    texts_TD = encoder.texts([data.texts[name] for name in ids])
+    names = [films[place].id for place in videos.places]
+    said = np.array([data.texts[name] for name in ids])
+    perfect_TV = (said[:, None] == said[own]).astype(np.float32)
+    values, lonely = _values(texts_TD @ videos.vectors_ND.T, ids, own, names)
+    best, _ = _values(perfect_TV, ids, own, names)
+    protocol: dict[str, object] = {
+        "texts": len(ids),
+        "videos": len(names),
+        "groups": len({name.rpartition("_")[0] for name in ids}),
+        "ceiling": {name: each.metric.value for name, each in best.items() if "tied" not in name},
+        "texts_alone_in_a_gallery": lonely,
+    }
+    left_out = data.found.left_out(encoder, len(films) - len(names))
+    return TaskResult(values=values, protocol=protocol, left_out=left_out)
+
+
+def _values(
+    scores_TV: Float32, ids: list[str], own: list[int], names: list[str]
+) -> tuple[dict[str, PerQuery], dict[str, int]]:
+    """Queries of text to video are clustered by group, those of video to text by video."""
+    of_text = defaultdict(list)
+    for video, text in enumerate(own):
+        of_text[text].append(video)
+    groups = [name.rpartition("_")[0] for name in ids]
+    values: dict[str, PerQuery] = {}
+    lonely = {}
+    for gallery, shown_TT in galleries(ids):
+        t2v = Asked(
+            scores_QN=scores_TV, positives=[of_text[text] for text in range(len(ids))],
+            queries=ids, videos=groups, shown_QN=shown_TT[:, own],
+        )  # fmt: skip
+        v2t = Asked(
+            scores_QN=np.asarray(scores_TV.T), positives=[[text] for text in own],
+            queries=names, videos=names, shown_QN=shown_TT[own],
+        )  # fmt: skip
+        several_T = shown_TT.sum(axis=1) > 1
+        lonely[gallery] = int((~several_T).sum())
+        for way, asked, kept in (("t2v", t2v, several_T), ("v2t", v2t, several_T[own])):
+            if kept.any():
+                some = asked.only(np.flatnonzero(kept).tolist())
+                values |= some.recalls(f"{gallery}_{way}")
+                values[f"{gallery}_{way}_map"] = some.precisions()
+    return values, lonely
+
+
+BENCHMARKS: Mapping[str, Benchmark] = {
+    f"cia-{dataset}": Benchmark(
+        files={
+            "inputs": "nuanced_retrieval_inputs-test.csv",
+            "labels": "nuanced_retrieval_labels-test.json",
+            "videos": "videos",
+        },
+        run=partial(run, dataset),
+        source="arXiv 2512.13511",
+    )
+    for dataset in ("ssv2", "epic", "charades")
+}

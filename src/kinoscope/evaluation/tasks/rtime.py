@@ -1,0 +1,114 @@
+"""RTime: a video against itself played backwards (arXiv 2412.19178)."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from kinoscope.errors import UsageError
+from kinoscope.evaluation.metrics import PerQuery
+from kinoscope.evaluation.metrics.checks import ROUNDING
+from kinoscope.evaluation.metrics.choices import right_wins, tied_pairs
+from kinoscope.evaluation.tasks.films import Encoder, Films
+from kinoscope.evaluation.tasks.protocol import Benchmark, Files, Film, Model, TaskResult
+from kinoscope.evaluation.tasks.recalls import Asked, own, row_dots
+from kinoscope.training.sources import fields
+from kinoscope.training.sources.problems import Problems
+from kinoscope.training.sources.rows import entries, json_document
+from kinoscope.types import Float32
+
+_FORWARD = ("forward_caption", "forward_captions")
+_REVERSE = ("reverse_caption", "reverse_captions", "reversed_caption")
+
+
+@dataclass(frozen=True, eq=False)
+class BothWays:
+    """Unit vectors [N, D] of as many videos and their captions, forwards and backwards."""
+
+    names: list[str]
+    videos: tuple[Float32, Float32]
+    texts: tuple[Float32, Float32]
+
+
+def run(files: Files, model: Model) -> TaskResult:
+    """Reads the files and asks all three forms: binary, 1 K, and 2 K with the reversals."""
+    found = Films(files["videos"], files["captions"])
+    films: dict[Film, tuple[str, str]] = {}
+    for where, entry in _entries(files, found.problems):
+        with found.problems.at(where):
+            film = found.find(entry.get("video_id"))
+            told = [_caption(entry, names) for names in (_FORWARD, _REVERSE)]
+            if film in films:
+                found.problems.add("duplicate", where, f"{film.id} was there before: remove one")
+            films.setdefault(film, (told[0], told[1]))
+    if not films:
+        raise UsageError(f"no video has both captions: {found.problems.describe()}")
+    encoder, listed = Encoder(model), list(films)
+    forward = encoder.films(listed)
+    backward = encoder.films([found.reversal(film) for film in listed])
+    kept = sorted(set(forward.places) & set(backward.places))
+    both = BothWays(
+        [listed[place].id for place in kept],
+        (forward.at(kept), backward.at(kept)),
+        (
+            encoder.texts([films[listed[place]][0] for place in kept]),
+            encoder.texts([films[listed[place]][1] for place in kept]),
+        ),
+    )
+    return TaskResult(
+        values=judged(both),
+        protocol={"videos": len(kept), "chance_binary": 0.5, "ties": "count as wrong"},
+        left_out=found.left_out(encoder, len(films) - len(kept)),
+    )
+
+
+def judged(both: BothWays) -> dict[str, PerQuery]:
+    """`binary_t2v`: the caption's own video above its reversal; `binary_v2t`: the video's own
+    caption above its reversal's; recall among forward videos (`1k`), and among all (`2k`)."""
+    names, (videos_ND, turned_ND), (texts_ND, other_ND) = both.names, both.videos, both.texts
+    single = Asked(
+        scores_QN=texts_ND @ videos_ND.T, positives=own(len(names)), queries=names, videos=names
+    )
+    right_N = row_dots(texts_ND, videos_ND)
+    wrong = {"t2v": row_dots(texts_ND, turned_ND), "v2t": row_dots(other_ND, videos_ND)}
+    values = {}
+    for way, wrong_N in wrong.items():
+        values[f"binary_{way}"] = single.values(right_wins(right_N, wrong_N, rounding=ROUNDING))
+        ties_N = tied_pairs(right_N, wrong_N, rounding=ROUNDING)
+        values[f"binary_{way}_tied"] = single.values(ties_N)
+    every = [*names, *(f"{name}-reverse" for name in names)]
+    texts_2D, videos_2D = np.concatenate(both.texts), np.concatenate(both.videos)
+    for size, (t_ND, v_ND), queries in (
+        ("1k", (texts_ND, videos_ND), names),
+        ("2k", (texts_2D, videos_2D), every),
+    ):
+        about = [*names, *names][: len(queries)]
+        for way, scores_QN in (("t2v", t_ND @ v_ND.T), ("v2t", v_ND @ t_ND.T)):
+            asked = Asked(
+                scores_QN=scores_QN, positives=own(len(queries)), queries=queries, videos=about
+            )
+            values |= asked.recalls(f"{way}_{size}")
+    return values
+
+
+def _entries(files: Files, problems: Problems) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """A list of objects with `video_id`, or an object of them by id."""
+    document = json_document(files["captions"])
+    if isinstance(document, dict):
+        pairs = document.items()
+        document = [{**e, "video_id": v} if isinstance(e, dict) else e for v, e in pairs]
+    return entries(document, problems, "entry")
+
+
+def _caption(entry: Mapping[str, Any], names: tuple[str, ...]) -> str:
+    """The first one of a direction, given alone or in a list."""
+    said = next((entry[name] for name in names if name in entry), None)
+    return fields.text(said[0] if isinstance(said, list) and said else said, f"the {names[0]}")
+
+
+BENCHMARKS: Mapping[str, Benchmark] = {
+    "rtime": Benchmark(
+        files={"captions": "test.json", "videos": "videos"}, run=run, source="arXiv 2412.19178"
+    )
+}
