@@ -4,7 +4,16 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from kinoscope.errors import UsageError
-from kinoscope.evaluation.tasks import captions, chiral, long_captions, rtime
+from kinoscope.evaluation.tasks import (
+    captions,
+    chiral,
+    composed,
+    egocvr,
+    long_captions,
+    negation,
+    negation_choice,
+    rtime,
+)
 from kinoscope.evaluation.tasks.protocol import Benchmark, Files, Model, TaskResult
 
 BENCHMARKS: Mapping[str, Benchmark] = {
@@ -12,6 +21,10 @@ BENCHMARKS: Mapping[str, Benchmark] = {
     **long_captions.BENCHMARKS,
     **rtime.BENCHMARKS,
     **chiral.BENCHMARKS,
+    **negation.BENCHMARKS,
+    **negation_choice.BENCHMARKS,
+    **composed.BENCHMARKS,
+    **egocvr.BENCHMARKS,
 }
 """By name."""
 

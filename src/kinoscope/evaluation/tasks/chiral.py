@@ -48,7 +48,7 @@ def run(dataset: str, files: Files, model: Model) -> TaskResult:
         "ceiling": {name: each.metric.value for name, each in best.items() if "tied" not in name},
         "texts_alone_in_a_gallery": lonely,
     }
-    left_out = data.found.left_out(encoder, len(films) - len(names))
+    left_out = data.found.left_out(encoder, data.found.rows_without_video + len(films) - len(names))
     return TaskResult(values=values, protocol=protocol, left_out=left_out)
 
 

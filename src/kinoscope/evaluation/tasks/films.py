@@ -1,13 +1,13 @@
 """Videos that annotations name, found in a folder and encoded; what fails is named and counted."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
 import numpy as np
 
-from kinoscope.documents import Document
 from kinoscope.errors import MediaError, UsageError
 from kinoscope.evaluation.tasks.protocol import Film, LeftOut, Model
 from kinoscope.training.sources import fields
@@ -58,15 +58,23 @@ class Films:
             self.absent[name] = str(first)
         raise first
 
+    @property
+    def rows_without_video(self) -> int:
+        """Rows so far whose video is absent."""
+        return self.problems.counts.get("video", 0)
+
     def left_out(self, encoder: "Encoder", queries: int) -> LeftOut:
-        """All that was found missing, while rows were read and films encoded."""
+        """All that was found missing, while rows were read and films encoded.
+
+        `queries` is how many could not be asked because of it.
+        """
         told = [f"{one.where}: {one.message}" for one in islice(self.problems, _EXAMPLES)]
         return LeftOut(
             rows={str(kind): count for kind, count in self.problems.counts.items()},
             examples=told,
             absent=self.absent,
             failed=encoder.failed,
-            queries=queries + self.problems.counts.get("video", 0),
+            queries=queries,
         )
 
 
@@ -94,6 +102,7 @@ class Encoder:
         """`failed` has the reason of each film that gave no frames."""
         self.model = model
         self.failed: dict[str, str] = {}
+        self._known: dict[Film, Float32] = {}
 
     def texts(self, texts: Sequence[str]) -> Float32:
         """Unit vectors [N, D] of queries; equal ones are encoded once and are equal."""
@@ -106,36 +115,44 @@ class Encoder:
         return np.asarray(np.concatenate(parts)[[row[text] for text in texts]], np.float32)
 
     def films(self, films: Sequence[Film]) -> Encoded:
-        """Of documents. Raises `UsageError` if none can be read."""
-        found = [(film, film.document) for film in films]
-        return self._each(found, self.model.encode_document)
+        """Of documents, each encoded once. Raises `UsageError` if none can be read."""
+        for film in films:
+            if film not in self._known:
+                found_D = self._try(film, partial(_document, self.model))
+                if found_D is not None:
+                    self._known[film] = found_D
+        return _encoded([self._known.get(film) for film in films], self.failed)
 
     def composed(self, films: Sequence[Film], edits: Sequence[str]) -> Encoded:
         """Of queries that are a video with an edit."""
-        pairs = zip(films, edits, strict=True)
-        found = [(film, _with_edit(film, edit)) for film, edit in pairs]
-        return self._each(found, self.model.encode_query)
+        found = [
+            self._try(film, partial(_composed, self.model, edit))
+            for film, edit in zip(films, edits, strict=True)
+        ]
+        return _encoded(found, self.failed)
 
-    def _each(
-        self,
-        inputs: Sequence[tuple[Film, Callable[..., Document]]],
-        encode: Callable[[Sequence[Document]], Float32],
-    ) -> Encoded:
-        places, vectors = [], []
-        for place, (film, document) in enumerate(inputs):
-            if film.id in self.failed:
-                continue
-            try:
-                vectors.append(encode([document(self.model.sampling)])[0])
-            except MediaError as error:
-                self.failed[film.id] = str(error)
-                continue
-            places.append(place)
-        if not places:
-            reason = next(iter(self.failed.values()), "none is named")
-            raise UsageError(f"not one of {len(inputs)} videos can be read: {reason}")
-        return Encoded(tuple(places), np.stack(vectors))
+    def _try(self, film: Film, encode: Callable[[Film], Float32]) -> Float32 | None:
+        """A vector [D], unless the film has no frames."""
+        if film.id in self.failed:
+            return None
+        try:
+            return np.asarray(encode(film)[0], np.float32)
+        except MediaError as error:
+            self.failed[film.id] = str(error)
+            return None
 
 
-def _with_edit(film: Film, edit: str) -> Callable[..., Document]:
-    return lambda _sampling: {"video": film.path, "text": edit}
+def _document(model: Model, film: Film) -> Float32:
+    return model.encode_document([film.document(model.sampling)])
+
+
+def _composed(model: Model, edit: str, film: Film) -> Float32:
+    return model.encode_query([{"video": film.path, "text": edit}])
+
+
+def _encoded(vectors: Sequence[Float32 | None], failed: Mapping[str, str]) -> Encoded:
+    places = tuple(place for place, vector_D in enumerate(vectors) if vector_D is not None)
+    if not places:
+        reason = next(iter(failed.values()), "none is named")
+        raise UsageError(f"not one of {len(vectors)} videos can be read: {reason}")
+    return Encoded(places, np.stack([each for each in vectors if each is not None]))

@@ -1,5 +1,6 @@
 """Text to video and video to text in one gallery, with one caption a video or several."""
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -20,7 +21,6 @@ from kinoscope.evaluation.tasks.films import Encoder, Films
 from kinoscope.evaluation.tasks.protocol import Film, Model, TaskResult
 from kinoscope.evaluation.tasks.recalls import CUTOFFS, Asked, own
 from kinoscope.training.sources import fields
-from kinoscope.types import Float32, Int64
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,36 +62,49 @@ def retrieval(data: Captioned, model: Model) -> TaskResult:
     those of another video count once, by the best; `v2t_each` instead asks for each caption.
     """
     encoder = Encoder(model)
-    videos = encoder.films(data.films)
-    row = videos.row_of()
-    kept = [n for n, owner in enumerate(data.owners) if owner in row]
-    owners = np.array([row[data.owners[n]] for n in kept], np.int64)
-    texts = [data.texts[n] for n in kept]
-    scores_QV = encoder.texts(texts) @ videos.vectors_ND.T
-    names = [data.films[place].id for place in videos.places]
-    values, figures = _figures(scores_QV, owners, names)
+    t2v, names = text_to_video(data, encoder)
+    values, figures = _figures(t2v, names)
+    words = [len(text.split()) for text in data.texts]
     protocol: dict[str, object] = {
         "gallery_videos": len(names),
-        "gallery_texts": len(texts),
+        "gallery_texts": len(t2v.queries),
         "captions": "t2v: each; v2t: any of a video's, another video's count once",
         "chance_t2v_r1": chance_recall(len(names), 1),
-        "texts_said_again": len(texts) - len(set(texts)),
-        "words": [int(w) for w in np.quantile([len(t.split()) for t in texts], [0, 0.5, 1])],
+        "texts_said_again": len(data.texts) - len(set(data.texts)),
+        "words": [int(count) for count in np.quantile(words, [0, 0.5, 1])],
     }
-    left_out = data.found.left_out(encoder, len(data.texts) - len(kept))
+    left_out = data.found.left_out(
+        encoder, data.found.rows_without_video + len(data.texts) - len(t2v.queries)
+    )
     return TaskResult(values=values, figures=figures, protocol=protocol, left_out=left_out)
 
 
-def _figures(
-    scores_QV: Float32, owners: Int64, names: Sequence[str]
-) -> tuple[dict[str, PerQuery], dict[str, Metric]]:
-    own_texts = [np.flatnonzero(owners == video).tolist() for video in range(len(names))]
-    about = [names[owner] for owner in owners]
-    asked = [f"{names[o]}#{own_texts[o].index(text)}" for text, o in enumerate(owners)]
-    t2v = Asked(
-        scores_QN=scores_QV, positives=owners[:, None].tolist(), queries=asked, videos=about
+def text_to_video(data: Captioned, encoder: Encoder) -> tuple[Asked, list[str]]:
+    """Each caption of a film that can be read asks for it; and which films the gallery has."""
+    videos = encoder.films(data.films)
+    row = videos.row_of()
+    kept = [n for n, owner in enumerate(data.owners) if owner in row]
+    owners = [row[data.owners[n]] for n in kept]
+    names = [data.films[place].id for place in videos.places]
+    count: Counter[int] = Counter()
+    queries = []
+    for owner in owners:
+        queries.append(f"{names[owner]}#{count[owner]}")
+        count[owner] += 1
+    asked = Asked(
+        scores_QN=encoder.texts([data.texts[n] for n in kept]) @ videos.vectors_ND.T,
+        positives=[[owner] for owner in owners],
+        queries=queries,
+        videos=[names[owner] for owner in owners],
     )
-    grouped_VV = best_of_groups(np.asarray(scores_QV.T), owners.tolist())
+    return asked, names
+
+
+def _figures(t2v: Asked, names: Sequence[str]) -> tuple[dict[str, PerQuery], dict[str, Metric]]:
+    owners = np.array(t2v.positives, np.int64)[:, 0]
+    own_texts = [np.flatnonzero(owners == video).tolist() for video in range(len(names))]
+    scores_VQ = np.asarray(t2v.scores_QN.T)
+    grouped_VV = best_of_groups(scores_VQ, owners.tolist())
     v2t = Asked(scores_QN=grouped_VV, positives=own(len(names)), queries=names, videos=names)
     values: dict[str, PerQuery] = {}
     figures: dict[str, Metric] = {}
@@ -100,7 +113,7 @@ def _figures(
         values |= each.recalls(way) | {f"{way}_mnr": each.values(place.astype(np.float64))}
         figures[f"{way}_mdr"] = median_with_interval(place, each.videos)
     if len(owners) > len(names):
-        place, _ = ranks_of_each(np.asarray(scores_QV.T), own_texts, rounding=ROUNDING)
+        place, _ = ranks_of_each(scores_VQ, own_texts, rounding=ROUNDING)
         texts_first = np.argsort([text for texts in own_texts for text in texts])
         for k in CUTOFFS:
             values[f"v2t_each_r{k}"] = t2v.values(recall_at(k, place[texts_first]))

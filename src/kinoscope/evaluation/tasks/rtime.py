@@ -59,7 +59,7 @@ def run(files: Files, model: Model) -> TaskResult:
     return TaskResult(
         values=judged(both),
         protocol={"videos": len(kept), "chance_binary": 0.5, "ties": "count as wrong"},
-        left_out=found.left_out(encoder, len(films) - len(kept)),
+        left_out=found.left_out(encoder, found.rows_without_video + len(films) - len(kept)),
     )
 
 
