@@ -10,8 +10,10 @@ from kinoscope.evaluation.tasks import (
     composed,
     egocvr,
     long_captions,
+    moment_files,
     negation,
     negation_choice,
+    qa_files,
     rtime,
 )
 from kinoscope.evaluation.tasks.protocol import Benchmark, Files, Model, TaskResult
@@ -25,6 +27,8 @@ BENCHMARKS: Mapping[str, Benchmark] = {
     **negation_choice.BENCHMARKS,
     **composed.BENCHMARKS,
     **egocvr.BENCHMARKS,
+    **moment_files.BENCHMARKS,
+    **qa_files.BENCHMARKS,
 }
 """By name."""
 
