@@ -5,6 +5,7 @@ from pathlib import Path
 
 from kinoscope.errors import UsageError
 from kinoscope.evaluation.tasks import (
+    adverbs,
     captions,
     chiral,
     composed,
@@ -25,6 +26,7 @@ BENCHMARKS: Mapping[str, Benchmark] = {
     **chiral.BENCHMARKS,
     **negation.BENCHMARKS,
     **negation_choice.BENCHMARKS,
+    **adverbs.BENCHMARKS,
     **composed.BENCHMARKS,
     **egocvr.BENCHMARKS,
     **moment_files.BENCHMARKS,

@@ -8,7 +8,7 @@ import numpy as np
 
 from kinoscope.evaluation.metrics import PerQuery
 from kinoscope.evaluation.tasks.actions import read
-from kinoscope.evaluation.tasks.films import Encoder
+from kinoscope.evaluation.tasks.encoding import Encoder
 from kinoscope.evaluation.tasks.protocol import Benchmark, Files, Model, TaskResult
 from kinoscope.evaluation.tasks.recalls import Asked
 from kinoscope.types import Bool, Float32

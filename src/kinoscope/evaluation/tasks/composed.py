@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from kinoscope.errors import UsageError
-from kinoscope.evaluation.tasks.films import Encoder, Films
+from kinoscope.evaluation.tasks.encoding import Encoder
+from kinoscope.evaluation.tasks.films import Films
 from kinoscope.evaluation.tasks.protocol import Benchmark, Files, Film, Model, TaskResult
 from kinoscope.evaluation.tasks.recalls import Asked
 from kinoscope.training.sources import fields

@@ -8,7 +8,8 @@ import numpy as np
 from kinoscope.evaluation.metrics import PerQuery
 from kinoscope.evaluation.tasks.composed import judged
 from kinoscope.evaluation.tasks.egocvr_files import CUTOFFS, place_of, read_clips, read_queries
-from kinoscope.evaluation.tasks.films import Encoder, Films
+from kinoscope.evaluation.tasks.encoding import Encoder
+from kinoscope.evaluation.tasks.films import Films
 from kinoscope.evaluation.tasks.protocol import Benchmark, Files, Film, Model, TaskResult
 from kinoscope.types import Bool, Int64
 

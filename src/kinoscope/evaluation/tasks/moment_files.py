@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from kinoscope.errors import UsageError
-from kinoscope.evaluation.tasks.films import Films
+from kinoscope.evaluation.tasks.films import Films, Finds
 from kinoscope.evaluation.tasks.moment_figures import Sought
 from kinoscope.evaluation.tasks.moments import CLIP_S, localisation
 from kinoscope.evaluation.tasks.protocol import Benchmark, Files, Model, TaskResult
@@ -17,12 +17,12 @@ from kinoscope.training.sources.problems import Unfit
 from kinoscope.training.sources.rows import json_document, jsonl_rows, text_lines
 from kinoscope.types import Float64
 
-Read = Callable[[Files, Films], Iterator[Sought]]
+Read = Callable[[Files, Finds], Iterator[Sought]]
 
 _LINE = re.compile(r"(\S+) (\S+) (\S+?)\s*##(.*)")
 
 
-def charades_sta(files: Files, found: Films) -> Iterator[Sought]:
+def charades_sta(files: Files, found: Finds) -> Iterator[Sought]:
     """Lines `3MSZA 24.3 30.4##person turn a light on.`, or JSONL in the form of QVHighlights."""
     if files["queries"].suffix.lower() == ".jsonl":
         yield from qvhighlights(files, found)
@@ -38,7 +38,7 @@ def charades_sta(files: Files, found: Films) -> Iterator[Sought]:
             yield Sought(f"{film.id}#{where.split()[-1]}", film, text, _windows([[start, end]]))
 
 
-def qvhighlights(files: Files, found: Films) -> Iterator[Sought]:
+def qvhighlights(files: Files, found: Finds) -> Iterator[Sought]:
     """Objects `qid, query, vid, duration, relevant_windows`, with ratings of clips or without."""
     names: set[str] = set()
     for where, row in jsonl_rows(files["queries"], found.problems):
@@ -52,7 +52,7 @@ def qvhighlights(files: Files, found: Films) -> Iterator[Sought]:
             yield Sought(name, film, text, _windows(row.get("relevant_windows")), _ratings(row))
 
 
-def activitynet(files: Files, found: Films) -> Iterator[Sought]:
+def activitynet(files: Files, found: Finds) -> Iterator[Sought]:
     """`{"v_id": {"timestamps": [[start, end]], "sentences": [...]}}`: each sentence looks."""
     document = json_document(files["queries"])
     if not isinstance(document, dict):

@@ -7,7 +7,8 @@ import numpy as np
 from kinoscope.errors import MediaError, UsageError
 from kinoscope.evaluation.metrics.checks import ROUNDING
 from kinoscope.evaluation.metrics.moments import window_ious
-from kinoscope.evaluation.tasks.films import Encoder, Films
+from kinoscope.evaluation.tasks.encoding import Encoder
+from kinoscope.evaluation.tasks.films import Films
 from kinoscope.evaluation.tasks.moment_figures import Sought, Told, judged
 from kinoscope.evaluation.tasks.protocol import Film, Model, TaskResult
 from kinoscope.types import ClipEmbeddings, Float32, Float64

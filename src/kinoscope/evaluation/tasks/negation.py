@@ -6,7 +6,8 @@ from pathlib import PurePosixPath
 
 from kinoscope.evaluation.metrics import PerQuery
 from kinoscope.evaluation.tasks.captions import Rows
-from kinoscope.evaluation.tasks.films import Encoder, Films
+from kinoscope.evaluation.tasks.encoding import Encoder
+from kinoscope.evaluation.tasks.films import Films
 from kinoscope.evaluation.tasks.protocol import Benchmark, Files, Model, TaskResult
 from kinoscope.evaluation.tasks.retrieval import gathered, text_to_video
 from kinoscope.training.sources.problems import Problems

@@ -9,7 +9,8 @@ from kinoscope.errors import UsageError
 from kinoscope.evaluation.metrics import PerQuery
 from kinoscope.evaluation.metrics.checks import ROUNDING
 from kinoscope.evaluation.metrics.choices import picked
-from kinoscope.evaluation.tasks.films import Encoder, Films
+from kinoscope.evaluation.tasks.encoding import Encoder
+from kinoscope.evaluation.tasks.films import Films
 from kinoscope.evaluation.tasks.negation import file_names
 from kinoscope.evaluation.tasks.protocol import Benchmark, Files, Film, Model, TaskResult
 from kinoscope.training.sources import fields

@@ -8,7 +8,8 @@ import numpy as np
 from kinoscope.errors import MediaError, UsageError
 from kinoscope.evaluation.metrics import PerQuery
 from kinoscope.evaluation.metrics.choices import NORMALISATION, same_answer
-from kinoscope.evaluation.tasks.films import Encoder, Films
+from kinoscope.evaluation.tasks.encoding import Encoder
+from kinoscope.evaluation.tasks.films import Films
 from kinoscope.evaluation.tasks.protocol import Film, Model, TaskResult
 from kinoscope.training.sources import fields
 from kinoscope.training.sources.problems import Unfit

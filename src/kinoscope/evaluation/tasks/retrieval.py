@@ -10,14 +10,14 @@ from kinoscope.errors import UsageError
 from kinoscope.evaluation.metrics import (
     PerQuery,
     best_of_groups,
-    chance_recall,
     median_with_interval,
     ranks_of_each,
     recall_at,
 )
 from kinoscope.evaluation.metrics.checks import ROUNDING
 from kinoscope.evaluation.results import Metric
-from kinoscope.evaluation.tasks.films import Encoder, Films
+from kinoscope.evaluation.tasks.encoding import Encoder
+from kinoscope.evaluation.tasks.films import Films
 from kinoscope.evaluation.tasks.protocol import Film, Model, TaskResult
 from kinoscope.evaluation.tasks.recalls import CUTOFFS, Asked, own
 from kinoscope.training.sources import fields
@@ -64,14 +64,14 @@ def retrieval(data: Captioned, model: Model) -> TaskResult:
     encoder = Encoder(model)
     t2v, names = text_to_video(data, encoder)
     values, figures = _figures(t2v, names)
-    words = [len(text.split()) for text in data.texts]
-    protocol: dict[str, object] = {
+    words = sorted(len(text.split()) for text in data.texts)
+    protocol = {
         "gallery_videos": len(names),
         "gallery_texts": len(t2v.queries),
         "captions": "t2v: each; v2t: any of a video's, another video's count once",
-        "chance_t2v_r1": chance_recall(len(names), 1),
+        "chance_t2v_r1": 1 / len(names),
         "texts_said_again": len(data.texts) - len(set(data.texts)),
-        "words": [int(count) for count in np.quantile(words, [0, 0.5, 1])],
+        "words": [words[0], words[len(words) // 2], words[-1]],
     }
     left_out = data.found.left_out(
         encoder, data.found.rows_without_video + len(data.texts) - len(t2v.queries)

@@ -10,7 +10,8 @@ from kinoscope.errors import UsageError
 from kinoscope.evaluation.metrics import PerQuery
 from kinoscope.evaluation.metrics.checks import ROUNDING
 from kinoscope.evaluation.metrics.choices import right_wins, tied_pairs
-from kinoscope.evaluation.tasks.films import Encoder, Films
+from kinoscope.evaluation.tasks.encoding import Encoder
+from kinoscope.evaluation.tasks.films import Films
 from kinoscope.evaluation.tasks.protocol import Benchmark, Files, Film, Model, TaskResult
 from kinoscope.evaluation.tasks.recalls import Asked, own, row_dots
 from kinoscope.training.sources import fields
