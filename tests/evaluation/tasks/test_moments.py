@@ -1,15 +1,19 @@
 """Moments: files in three layouts, windows ranked, highlights, answers that look at nothing."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from kinoscope.embedder import Embedder
 from kinoscope.errors import UsageError
 from kinoscope.evaluation.tasks import run_benchmark
 from kinoscope.evaluation.tasks.moment_figures import Sought, Told, judged
 from kinoscope.evaluation.tasks.protocol import Film
-from tests.evaluation.tasks.toys import Blank, Seer, means, put, run
+from kinoscope.samples import write_video
+from kinoscope.sampling import Window
+from tests.evaluation.tasks.toys import COLOURS, Blank, Colours, Seer, means, put, run
 
 # videos of 12 s, windows of 2 s; texts are of the window that begins at 4 s, or at 10 s
 LAYOUTS = {
@@ -112,3 +116,17 @@ def test_a_query_of_which_nothing_is_told_counts_as_zero():
     told = {"one": Told(np.array([[0.0, 2.0, 1.0]]), np.zeros(0))}
     figures = {name: each.metric.value for name, each in judged(asked, told).items()}
     assert figures["r1_050"] == figures["miou"] == figures["map"] == 0.5
+
+
+def test_a_real_embedder_finds_a_colour_in_a_film(tmp_path):
+    (tmp_path / "videos").mkdir()
+    halves = [np.full((32, 32, 32, 3), rgb, np.uint8) for rgb in COLOURS.values()]
+    write_video(tmp_path / "videos" / "a.mp4", np.concatenate(halves), fps=8)
+    (tmp_path / "videos" / "hollow.mp4").write_bytes(b"x")
+    sampling = replace(Seer.sampling, windows=(Window(length_s=4.0, stride_s=2.0),))
+    put(tmp_path, (), **{"charades_sta_test.txt": "a 0 4##red\na 4 8##blue\nhollow 0 4##red\n"})
+    found = run_benchmark("charades-sta", tmp_path, Embedder(Colours(), sampling=sampling))
+    assert found.values["r1_070"].values_Q.tolist() == [1, 1]
+    assert found.metrics["miou"].value == pytest.approx(1.0, abs=0.05)
+    assert found.metrics["whole_video_r1_050"].value == 1.0, "each is half of the film"
+    assert list(found.left_out.failed) == ["hollow"] and found.left_out.queries == 1
