@@ -25,7 +25,7 @@ from kinoscope.evaluation.metrics.moments import (
 from kinoscope.types import Span
 
 ROOT = Path(__file__).parents[3]
-DATA = Path(os.environ.get("KINOSCOPE_TEST_DATA", ROOT.parent / "shared" / "data")) / "qvhighlights"
+DATA = Path(os.environ.get("KINOSCOPE_TEST_DATA", ROOT / "runs" / "data")) / "qvhighlights"
 """Annotations, sample predictions and the evaluator's own output, as its authors publish them.
 
 Not shipped: the annotations are CC BY-NC-SA 4.0 (github.com/jayleicn/moment_detr).
