@@ -1,5 +1,6 @@
 """What several tests share: made videos, written once a run."""
 
+import signal
 import socket
 import sys
 from collections.abc import Iterator
@@ -19,6 +20,14 @@ from tests.tiny_mini import Tower, tiny_mini_files
 
 settings.register_profile("no clock", deadline=None)  # a busy machine is no failure
 settings.load_profile("no clock")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def as_in_a_terminal() -> Iterator[None]:
+    """Ctrl-C interrupts: a job that a shell starts in the background begins with it ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture
