@@ -69,7 +69,9 @@ def settle() -> None:
     "name", ["x", "a/b/c", "../x", "a/../b", "a/..", "/nowhere/at/all", "a/b\n", "-a/b", "", "a//b"]
 )
 @pytest.mark.parametrize("offline", [False, True])
-def test_what_is_neither_folder_nor_hub_name_is_unknown(name, offline, monkeypatch):
+def test_what_is_neither_folder_nor_hub_name_is_unknown(name, offline, monkeypatch, tmp_path):
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
     hub = SimpleNamespace(snapshot_download=lambda *_a, **_n: pytest.fail("the hub was asked"))
     monkeypatch.setattr(checkpoint_files, "imported", lambda _name: hub)
     with pytest.raises(
