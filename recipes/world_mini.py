@@ -61,7 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def measured_systems(
     made: Mapping[str, System], asked: argparse.Namespace
 ) -> tuple[dict[str, Metric], dict[str, object]]:
-    """What is asked for of the systems; the figures of the first have bare names."""
+    """What is asked for of the systems; figures of `mini` have bare names."""
     world = World(count=asked.limit or World().count)
     if asked.limit:
         world = replace(world, chosen_on=max(8, asked.limit // 4), guessed_from=200)

@@ -70,10 +70,10 @@ def test_it_is_that_of_a_plain_loop() -> None:
 
 def test_unlike_shapes_and_no_triples_are_told() -> None:
     one, two = unit([[1, 0]]), unit([[1, 0], [0, 1]])
-    with pytest.raises(UsageError, match="give one row a triple for each"):
+    with pytest.raises(UsageError, match="give one row a triplet for each"):
         right_is_nearer(one, two, two)
     none = np.empty((0, 2), np.float32)
-    with pytest.raises(UsageError, match="give one row a triple for each"):
+    with pytest.raises(UsageError, match="give one row a triplet for each"):
         right_is_nearer(none, none, none)
 
 

@@ -10,9 +10,10 @@ from pathlib import Path
 import numpy as np
 
 from kinoscope.errors import UsageError
+from kinoscope.evaluation.margins import margins
 from kinoscope.training.sources.problems import Problems
 from kinoscope.training.sources.rows import text_lines
-from kinoscope.types import Float32, Float64, check_vectors
+from kinoscope.types import Float32, Float64
 
 NUANCES = ("time", "negation", "order")
 
@@ -49,15 +50,7 @@ def right_is_nearer(anchors_ND: Float32, right_ND: Float32, wrong_ND: Float32) -
     Vectors are of unit length, one row a triple. A tie counts against us; chance is one half.
     Raises `UsageError` for vectors of unlike shapes or none.
     """
-    shapes = {vectors.shape for vectors in (anchors_ND, right_ND, wrong_ND)}
-    if len(shapes) != 1 or not len(anchors_ND):
-        raise UsageError(f"vectors of shapes {sorted(shapes)}: give one row a triple for each")
-    for vectors_ND in (anchors_ND, right_ND, wrong_ND):
-        check_vectors(vectors_ND)
-    right_N = np.einsum("nd,nd->n", anchors_ND, right_ND, dtype=np.float64)
-    wrong_N = np.einsum("nd,nd->n", anchors_ND, wrong_ND, dtype=np.float64)
-    nearer_N: Float64 = (right_N > wrong_N).astype(np.float64)
-    return nearer_N
+    return (margins(anchors_ND, right_ND, wrong_ND) > 0).astype(np.float64)
 
 
 def accuracy_on(triples: Sequence[Triple], embed: Callable[[Sequence[str]], Float32]) -> Float64:

@@ -8,6 +8,7 @@ tell a clip from itself played backwards.
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -85,9 +86,13 @@ class Vocabulary:
         targets_2V = _shares(np.stack([leans_V, -leans_V]).clip(min=0))
         return torch.from_numpy(targets_2V), torch.from_numpy(leans_V != 0)
 
+    @cached_property
+    def _places(self) -> dict[int, int]:
+        return {int(token): place for place, token in enumerate(self.ids_V)}
+
     def _used(self, captions: Sequence[str], tokenizer: Any) -> Float32:
         """1 where a caption has a word [B, V]."""
-        places = {int(token): place for place, token in enumerate(self.ids_V)}
+        places = self._places
         used_BV = np.zeros((len(captions), len(places)), np.float32)
         for row, ids in enumerate(_ids(tokenizer, captions)):
             used_BV[row, [places[token] for token in set(ids) if token in places]] = 1
