@@ -1,6 +1,7 @@
 """Rows of several processes: losses, gradients and whole runs are those of one process."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -9,6 +10,8 @@ from safetensors.torch import load_file, save_file
 from kinoscope.training.gather import Rows, alone, copy_from_first, gather_objects, gathered
 from kinoscope.training.gradient_cache import cached_rows
 from kinoscope.training.journal import read_journal
+from kinoscope.training.lesson_batches import Wordings
+from kinoscope.training.lesson_losses import LessonLosses
 from kinoscope.training.loop import train
 from kinoscope.training.losses import triplets, two_way
 from kinoscope.training.task import LoopConfig, Terms
@@ -46,6 +49,27 @@ def contrast(number: int | None) -> dict[str, torch.Tensor]:
     return {"loss": loss.detach(), **{name: p.grad for name, p in net.named_parameters()}}
 
 
+def said(number: int | None) -> dict[str, torch.Tensor]:
+    """The same of the lesson of wordings: two rows, in different processes, share a text."""
+    net, rows = model(0, 0.0).double(), inputs()
+    texts = [[f"{side} {row}" for row in range(sum(UNEVEN))] for side in range(3)]
+    texts[1][7] = texts[1][0]
+    known = {text: rows[int(text[0]), int(text[2])] for side in texts for text in side}
+
+    def embed(_backbone, contents):
+        return torch.nn.functional.normalize(net(torch.stack([known[c.text] for c in contents])))
+
+    tokenizer = SimpleNamespace(tokenizer=lambda *_asked, **_how: {"input_ids": [0]})
+    checkpoint = SimpleNamespace(family=SimpleNamespace(processor=tokenizer))
+    losses = LessonLosses(SimpleNamespace(checkpoint=checkpoint), lambda: 0.1)
+    mine = (side[share(number)] for side in texts)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("kinoscope.training.lesson_losses.embed", embed)
+        loss = losses.wordings(Wordings(texts=next(mine), others=next(mine), hard=next(mine)))
+    loss.backward()
+    return {"loss": loss.detach(), **{name: p.grad for name, p in net.named_parameters()}}
+
+
 def contrast_here(number, folder):
     assert gather_objects(number) == [0, 1]
     assert gathered(torch.ones(UNEVEN[number], 2)).first == (0, 3)[number]
@@ -53,6 +77,7 @@ def contrast_here(number, folder):
     copy_from_first([same])
     assert same.tolist() == [0.0, 0.0]
     save_file(contrast(number), folder / f"{number}.safetensors")
+    save_file(said(number), folder / f"said-{number}.safetensors")
 
 
 def train_here(number, folder):
@@ -119,6 +144,14 @@ def test_two_processes_have_the_loss_and_gradients_of_one_with_uneven_rows(two_p
     parts = [load_file(two_processes / f"{number}.safetensors") for number in (0, 1)]
     whole = contrast(None)
     for name, value in whole.items():
+        torch.testing.assert_close(parts[0][name] + parts[1][name], value, rtol=1e-12, atol=1e-14)
+    assert parts[0]["loss"] != parts[1]["loss"]
+
+
+def test_wordings_in_two_processes_have_the_loss_and_gradients_of_one(two_processes):
+    """Neither takes for a negative what the other one also says."""
+    parts = [load_file(two_processes / f"said-{number}.safetensors") for number in (0, 1)]
+    for name, value in said(None).items():
         torch.testing.assert_close(parts[0][name] + parts[1][name], value, rtol=1e-12, atol=1e-14)
     assert parts[0]["loss"] != parts[1]["loss"]
 

@@ -139,6 +139,9 @@ def test_a_recipe_without_data_or_with_what_does_not_go_together_is_refused(
     lessons = tiny_recipe(mini_set_up, tmp_path / "features", 1)
     with pytest.raises(UsageError, match="plain captions stand beside triplets: give a mix too"):
         replace(lessons, plain=lambda: PLAIN)
+    watched = replace(lessons.loop, validate_every=2)
+    with pytest.raises(UsageError, match="nothing is measured: give validate, or leave valid"):
+        replace(lessons, loop=watched)
     thinking = ThinkingLesson(loss=ThinkingLossConfig())
     with pytest.raises(
         UsageError, match="triplets tune vectors without thinking: leave mix or thinking"

@@ -14,17 +14,21 @@ import torch
 
 from kinoscope import Embedder
 from kinoscope.backbones.mini import untrained_mini
-from kinoscope.errors import UsageError
+from kinoscope.errors import MediaError, UsageError
 from kinoscope.training.checkpoint import final_checkpoint, usable_weights
+from kinoscope.training.lesson_config import LessonConfig
 from kinoscope.training.loop import train
 from kinoscope.training.recipe import begin_with, load_recipe, stage_folder
 from kinoscope.training.recipe import run as run_stage
+from kinoscope.training.sources import GeneratedSource
 from kinoscope.training.task import LoopConfig
+from kinoscope.training.world import WorldConfig
 from kinoscope.types import Frames
 from kinoscope.weights import SIDE_PX
 from tests.tiny import moving_frames
 from tests.training.learning import Tiny, equal
 from tests.training.tiny_recipes import (
+    FROZEN,
     LOOP,
     more_videos,
     tiny_recipe,
@@ -143,6 +147,41 @@ def test_features_are_kept_from_model_to_model_where_the_tower_stays(make, mini_
 
     assert len(folders(make(0))) == 1
     assert len(folders(make(0, tower=None)) - folders(make(0))) == 2
+
+
+class Unseen(GeneratedSource):
+    """Texts whose videos nobody can look at."""
+
+    def frames(self, number, sampling, span=None):
+        raise MediaError("no_frames", f"{number} was asked for")
+
+
+def test_lessons_of_texts_alone_look_at_no_video(make, tmp_path) -> None:
+    config = WorldConfig(sprites=(), duration_s=2.0)
+    recipe = make(
+        0,
+        source=lambda: Unseen("train", 4, config=config, wordings=3),
+        lessons=LessonConfig(shares={"wordings": 1.0}, frozen=FROZEN),
+        loop=replace(LOOP, rates={}),
+    )
+    recipe = replace(recipe, features=tmp_path / "features")
+    began = weights(recipe.model())
+    heard: list[str] = []
+    report, found = run_stage(recipe, tmp_path, 0, tell=heard.append)
+    assert (report.ended, report.progress.step) == ("finished", LOOP.steps)
+    assert not any("features" in line or "no frames" in line for line in heard)
+    assert recipe.cache(found).size_bytes == 0
+    changed = {name for name, value in weights(found).items() if (value != began[name]).any()}
+    assert any("layers" in name for name in changed)
+    assert not any("connector" in name for name in changed), "no video was read"
+
+
+def test_one_lesson_on_videos_is_enough_to_look_at_them(make) -> None:
+    shares = {"wordings": 1.0, "words": 1.0}
+    recipe = make(0, lessons=LessonConfig(shares=shares, frozen=FROZEN))
+    heard: list[str] = []
+    recipe.library(recipe.cache(recipe.model()), heard.append)
+    assert "vision features of 4 of 4 videos" in heard
 
 
 @pytest.mark.parametrize(

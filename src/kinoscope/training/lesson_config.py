@@ -15,6 +15,9 @@ _OF_WORDS = ("words", "motion", "wordings")
 LESSONS = (*_OF_WORDS, "captions", "details", "questions", "matching", "moments", "distil")
 TERMS = (*_OF_WORDS, "contrast", "caption", "answer", "match", "locate", "distil")
 
+TEXT_LESSONS = frozenset({"wordings"})
+"""Those that read no video: the vision features of their examples are not computed."""
+
 _TERMS_OF = {
     "words": ("words",),
     "motion": ("motion",),
@@ -119,6 +122,11 @@ class LessonConfig:
         if self.thinking is None:
             del known["thinking"]
         return str(known)
+
+    @property
+    def sees_video(self) -> bool:
+        """Whether some lesson reads the videos, beside the texts on them."""
+        return not TEXT_LESSONS.issuperset(self.shares)
 
     @property
     def term_weights(self) -> Mapping[str, float]:

@@ -21,7 +21,7 @@ from kinoscope.training.lesson_batches import (
     questions,
     wordings,
 )
-from kinoscope.training.lesson_config import LessonConfig
+from kinoscope.training.lesson_config import TEXT_LESSONS, LessonConfig
 from kinoscope.training.lesson_losses import LessonLosses
 from kinoscope.training.sampler import Draw, Part
 from kinoscope.training.task import Batch, Terms, Value
@@ -157,9 +157,10 @@ class Lessons:
     def batch(self, draw: Draw) -> Batch:
         """Texts and features of one lesson; chance decides which texts, by item and epoch."""
         rows = [self._rows[draw.part][item] for item in draw.items]
+        seen = () if draw.part in TEXT_LESSONS else rows
         drawn = Drawn(
             examples=[self._library.example(row) for row in rows],
-            clips=[self._library.features(row) for row in rows],
+            clips=[self._library.features(row) for row in seen],
             dice=[np.random.default_rng((draw.epoch, row)) for row in rows],
         )
         made: dict[str, Callable[[Drawn], Batch]] = {

@@ -73,6 +73,8 @@ class Recipe:
             raise UsageError("the recipe has nothing to learn from: give a source, a mix, or both")
         if self.mix is not None and self.lessons.thinking is not None:
             raise UsageError("triplets tune vectors without thinking: leave mix or thinking out")
+        if self.validate is None and self.loop.validate_every is not None:
+            raise UsageError("nothing is measured: give validate, or leave validate_every out")
         if self.mix is None and self.plain is not None:
             raise UsageError("plain captions stand beside triplets: give a mix too")
 
@@ -86,11 +88,15 @@ class Recipe:
         )
 
     def library(self, cache: FeatureCache, tell: Told) -> Library | JoinedLibrary:
-        """The examples whose videos can be read, their features computed once."""
+        """The examples whose videos can be read, their features computed once.
+
+        All examples, and no features, where no lesson reads a video.
+        """
         assert self.source is not None
         found = self.source()
         sources = found if isinstance(found, Sequence) else (found,)
-        libraries = [_told_library(source, cache, tell) for source in sources]
+        warm = self.lessons.sees_video
+        libraries = [_told_library(source, cache, tell, warm=warm) for source in sources]
         if cache.failures:
             (_, key), why = next(iter(cache.failures.items()))
             tell(f"{len(cache.failures)} videos give no frames; {key}: {why}")
@@ -108,10 +114,12 @@ class Recipe:
         return found
 
 
-def _told_library(source: Source, cache: FeatureCache, tell: Told) -> Library:
+def _told_library(source: Source, cache: FeatureCache, tell: Told, *, warm: bool) -> Library:
     overlaps = ", ".join(source.overlaps) or "no benchmark"
     tell(f"{source.name}: {len(source)} videos, overlapping {overlaps}")
     tell(f"annotations: {source.problems.describe()}")
+    if not warm:
+        return Library(source, cache)
 
     def progress(done: int, total: int) -> None:
         if done % 100 == 0 or done == total:
