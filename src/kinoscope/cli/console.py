@@ -129,3 +129,12 @@ def clock(seconds: float) -> str:
     minutes, rest = divmod(round(seconds, 1), 60)
     hours, minutes = divmod(int(minutes), 60)
     return f"{hours}:{minutes:02}:{rest:04.1f}" if hours else f"{minutes}:{rest:04.1f}"
+
+
+def short(path: Path) -> Path:
+    """Relative to the current folder where it lies below."""
+    try:
+        here = Path.cwd()
+    except FileNotFoundError:  # it was deleted
+        return path
+    return path.relative_to(here) if path.is_relative_to(here) else path

@@ -1,0 +1,207 @@
+"""The command that asks a library: search, by words, pictures, pieces of video and edits."""
+
+import json
+import re
+import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from kinoscope.cli.console import (
+    AsJson,
+    IndexFolder,
+    MaxSteps,
+    ModelName,
+    ModelOptions,
+    ThinkingRule,
+    app,
+    clock,
+    index_folder,
+    load_options,
+    out,
+    say,
+    short,
+    thinking_of,
+)
+from kinoscope.errors import UsageError
+
+if TYPE_CHECKING:
+    from kinoscope.query import Query
+    from kinoscope.types import Hit
+
+Text = Annotated[
+    str | None, typer.Argument(help="What to find; - reads one query a line from stdin.")
+]
+Video = Annotated[
+    str | None,
+    typer.Option("--video", metavar="FILE[@A-B]", help="Find what looks like a video's seconds."),
+]
+Image = Annotated[
+    str | None, typer.Option("--image", metavar="FILE", help="Find what looks like a picture.")
+]
+Edit = Annotated[
+    str | None,
+    typer.Option("--edit", metavar="TEXT", help="What is other than in --video or --image."),
+]
+Like = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--like", metavar="FILE[@A-B]", help="More like this, alone or beside a text; repeatable."
+    ),
+]
+Not = Annotated[
+    list[str] | None,
+    typer.Option("--not", metavar="TEXT", help="Rank down what shows this; repeatable."),
+]
+Until = Annotated[str | None, typer.Option(help="Only files changed until then, 2026-01-31 or 7d.")]
+
+Count = Annotated[int, typer.Option("-k", help="How many moments.")]
+Threshold = Annotated[
+    float | None,
+    typer.Option(help="Least score; 0 is the library's average, 0.1 clearly related."),
+]
+Folder = Annotated[Path | None, typer.Option(help="Only videos under this folder.")]
+Name = Annotated[str | None, typer.Option(help="Only files of such names, '*.mov' or '*/2025/*'.")]
+Since = Annotated[str | None, typer.Option(help="Only files changed since, 2026-01-31 or 7d.")]
+MinDuration = Annotated[float | None, typer.Option(help="Only videos of at least S seconds.")]
+MaxDuration = Annotated[float | None, typer.Option(help="Only videos of at most S seconds.")]
+Videos = Annotated[bool, typer.Option("--videos", help="Rank whole videos, not moments.")]
+
+
+@app.command()
+def search(
+    query: Text = None,
+    video: Video = None,
+    image: Image = None,
+    edit: Edit = None,
+    like: Like = None,
+    excluded: Not = None,
+    index: IndexFolder = None,
+    k: Count = 10,
+    threshold: Threshold = None,
+    folder: Folder = None,
+    name: Name = None,
+    since: Since = None,
+    until: Until = None,
+    min_duration: MinDuration = None,
+    max_duration: MaxDuration = None,
+    videos: Videos = False,
+    model: ModelName = None,
+    options: ModelOptions = None,
+    thinking: ThinkingRule = None,
+    max_steps: MaxSteps = None,
+    as_json: AsJson = False,
+) -> None:
+    """Find moments that a text describes, or that look like a video, a piece of it or a picture.
+
+    Prints rank, score, time span and file. A score of 0 is no closer than an average video.
+    The model and its thinking are those of the index; --model says where it lies now.
+    """
+    from kinoscope.filters import Filters
+    from kinoscope.index.handle import Index
+    from kinoscope.retrieval import search as find
+
+    filters = Filters(
+        folder=folder,
+        name=name,
+        since=_parse_time("--since", since),
+        until=_parse_time("--until", until),
+        min_duration_s=min_duration,
+        max_duration_s=max_duration,
+    )
+    loading = load_options(model, options)
+    rules = thinking_of(thinking, max_steps)
+    asked = _queries(query, (video, image, edit), like or [], excluded or [])
+    library = Index.open(index_folder(index), model=model, options=loading, thinking=rules)
+    for one in asked:
+        hits = find(
+            library,
+            one,
+            k=k,
+            filters=filters,
+            threshold=threshold,
+            scale="videos" if videos else "moments",
+        )
+        _print_hits(one, hits, as_json, titled=query == "-")
+
+
+def _queries(
+    text: str | None,
+    shown: tuple[str | None, str | None, str | None],
+    like: list[str],
+    excluded: list[str],
+) -> "Iterator[Query]":
+    """One query, or one a line of stdin; `shown` are --video, --image and --edit.
+
+    What is wrong with an option is said before any index is opened.
+    """
+    from kinoscope.documents import file_or_piece
+    from kinoscope.query import Query
+
+    video, image, edit = shown
+    if edit is not None and video is None and image is None:
+        raise UsageError(f"--edit {edit!r}: say what it is an edit of, with --video or --image")
+    if text is not None and (video is not None or image is not None):
+        raise UsageError(
+            f"{text!r} beside a video or picture: write --edit, or --like for that file"
+        )
+    fields: dict[str, Any] = {
+        "video": None if video is None else file_or_piece(video),
+        "image": None if image is None else Path(image),
+        "like": tuple(map(file_or_piece, like)),
+        "excluded": tuple(excluded),
+    }
+    if text != "-":
+        return iter([Query(text=edit if text is None else text, **fields)])
+    return (Query(text=line, **fields) for line in _lines())
+
+
+def _lines() -> Iterator[str]:
+    if sys.stdin is None:
+        raise UsageError("no input: `-` reads queries from stdin, which is closed")
+    yield from (line.strip() for line in sys.stdin if line.strip())
+
+
+def _parse_time(option: str, text: str | None) -> float | None:
+    """`7d` or an ISO date (local time) -> unix seconds, at least 0."""
+    if text is None:
+        return None
+    try:
+        if re.fullmatch(r"\d+(\.\d+)?d", text):
+            return max(0.0, (datetime.now(UTC) - timedelta(days=float(text[:-1]))).timestamp())
+        return max(0.0, datetime.fromisoformat(text).timestamp())
+    except (ValueError, OverflowError):
+        raise UsageError(
+            f"{option} {text!r}: write a date like 2026-01-31, or days like 7d"
+        ) from None
+
+
+def _print_hits(query: "Query", hits: "list[Hit]", as_json: bool, *, titled: bool) -> None:
+    if titled and not as_json:
+        out(query)
+    for hit in hits:
+        if as_json:
+            penalty = {"penalty": hit.penalty} if query.excluded else {}
+            out(json.dumps({"query": str(query), **_hit_fields(hit), **penalty}))
+        else:
+            span = f"{clock(hit.span.start_s)}-{clock(hit.span.end_s)}"
+            copies = f"  (+{len(hit.copies)} copies)" if hit.copies else ""
+            out(f"{hit.rank:>3}  {hit.score:+.3f}  {span:<15}  {short(hit.path)}{copies}")
+    if not hits:
+        say(f"nothing matches {str(query)!r}")
+
+
+def _hit_fields(hit: "Hit") -> dict[str, Any]:
+    return {
+        "rank": hit.rank,
+        "path": str(hit.path),
+        "start_s": hit.span.start_s,
+        "end_s": hit.span.end_s,
+        "score": hit.score,
+        "cosine": hit.cosine,
+        "copies": [str(path) for path in hit.copies],
+        **({"steps": hit.steps, "reason": hit.reason} if hit.steps else {}),
+    }
