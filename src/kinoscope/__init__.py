@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from kinoscope.embedder import Embedder as Embedder
     from kinoscope.filters import Filters as Filters
     from kinoscope.index.handle import Index as Index
+    from kinoscope.moments import find_moments as find_moments
     from kinoscope.query import Query as Query
     from kinoscope.retrieval import search as search
     from kinoscope.sampling import SamplingConfig as SamplingConfig
@@ -29,6 +30,7 @@ _HOME = {
     "Query": "kinoscope.query",
     "SamplingConfig": "kinoscope.sampling",
     "Span": "kinoscope.types",
+    "find_moments": "kinoscope.moments",
     "search": "kinoscope.retrieval",
 }
 
