@@ -44,6 +44,8 @@ LAYERS = [
     "exclusion",
     "filters",
     "retrieval",
+    "calibration",
+    "matcher",
     "spans",
     "moments",
     "sheets",

@@ -253,6 +253,18 @@ class Embedder:
         """What the backbone sees in each frame alone: the half to run while a file streams in."""
         return self._backbone.vision(frames)
 
+    def features(self, source: Document) -> Features:
+        """What the backbone sees in a video, a piece of one or a picture: what its vector is of.
+
+        Raises `UsageError` for a text, else as `encode_document`.
+        """
+        request = as_request(source, "document")
+        request.require(self._backbone.kinds, self._backbone.model)
+        clip = self._reader.content(request, "document").clip
+        if clip is None:
+            raise UsageError(f"{request.text!r} is a text: give a video or a picture")
+        return clip
+
     def clip_stream(self) -> ClipStream:
         """The other half: takes the features of one film by pieces, gives vectors of its clips."""
         return ClipStream(self.sampling, self._embed_clips)
@@ -286,16 +298,9 @@ class Embedder:
 
     def _speaker(self) -> "MLLM":
         """The backbone, if it is a language model with a head."""
-        from kinoscope.backbones.likelihood import require_head
-        from kinoscope.backbones.mllm import MLLM
+        from kinoscope.backbones.likelihood import require_speaker
 
-        if not isinstance(self._backbone, MLLM):
-            raise UsageError(
-                f"the {self._backbone.model} model gives vectors, no words: load a multimodal LLM,"
-                " such as mini"
-            )
-        require_head(self._backbone)
-        return self._backbone
+        return require_speaker(self._backbone)
 
     def _embed_clips(self, clips: Sequence[Features]) -> Embedded:
         return self._embed([Content(clip=clip) for clip in clips])

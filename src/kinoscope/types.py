@@ -315,6 +315,7 @@ class Hit:
         steps, reason: how many thoughts the moment's vector is made of and what ended them; 0 and
             empty where the model does not think.
         penalty: what was taken off the score for showing what the query excludes.
+        probability: that the query describes the moment, where a calibrated matcher has looked.
     """
 
     rank: int
@@ -326,6 +327,7 @@ class Hit:
     steps: int = 0
     reason: str = ""
     penalty: float = 0.0
+    probability: float | None = None
 
 
 def check_vectors(vectors_ND: Float32) -> None:

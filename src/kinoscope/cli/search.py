@@ -4,6 +4,7 @@ import json
 import re
 import sys
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -29,6 +30,9 @@ from kinoscope.cli.console import (
 from kinoscope.errors import UsageError
 
 if TYPE_CHECKING:
+    from kinoscope.calibration import Calibration
+    from kinoscope.filters import Filters
+    from kinoscope.index.handle import Index
     from kinoscope.query import Query
     from kinoscope.types import Hit
 
@@ -68,6 +72,17 @@ Name = Annotated[str | None, typer.Option(help="Only files of such names, '*.mov
 Since = Annotated[str | None, typer.Option(help="Only files changed since, 2026-01-31 or 7d.")]
 MinDuration = Annotated[float | None, typer.Option(help="Only videos of at least S seconds.")]
 MaxDuration = Annotated[float | None, typer.Option(help="Only videos of at most S seconds.")]
+Rerank = Annotated[
+    int | None,
+    typer.Option("--rerank", metavar="N", help="Rank the best N anew by the model's yes and no."),
+]
+CalibrationFile = Annotated[
+    Path | None,
+    typer.Option("--calibration", metavar="FILE", help="Of --rerank: gives probabilities."),
+]
+Sure = Annotated[
+    bool, typer.Option("--sure", help="Show only good matches, maybe none; needs a calibration.")
+]
 Videos = Annotated[bool, typer.Option("--videos", help="Rank whole videos, not moments.")]
 
 
@@ -89,6 +104,9 @@ def search(
     min_duration: MinDuration = None,
     max_duration: MaxDuration = None,
     videos: Videos = False,
+    rerank: Rerank = None,
+    calibration: CalibrationFile = None,
+    sure: Sure = False,
     model: ModelName = None,
     options: ModelOptions = None,
     thinking: ThinkingRule = None,
@@ -99,33 +117,80 @@ def search(
 
     Prints rank, score, time span and file. A score of 0 is no closer than an average video.
     The model and its thinking are those of the index; --model says where it lies now.
+    --rerank is for a multimodal LLM, and off by default: a small one may do harm.
     """
-    from kinoscope.filters import Filters
     from kinoscope.index.handle import Index
     from kinoscope.retrieval import search as find
 
-    filters = Filters(
-        folder=folder,
-        name=name,
-        since=_parse_time("--since", since),
-        until=_parse_time("--until", until),
-        min_duration_s=min_duration,
-        max_duration_s=max_duration,
-    )
+    filters = _filters(folder, name, (since, until), (min_duration, max_duration))
     loading = load_options(model, options)
     rules = thinking_of(thinking, max_steps)
     asked = _queries(query, (video, image, edit), like or [], excluded or [])
+    matching = _Matching.checked(rerank, calibration, sure)
     library = Index.open(index_folder(index), model=model, options=loading, thinking=rules)
     for one in asked:
         hits = find(
             library,
             one,
-            k=k,
+            k=max(k, matching.top) if matching.top else k,
             filters=filters,
             threshold=threshold,
             scale="videos" if videos else "moments",
         )
+        hits = matching.of(library, one, hits)[:k]
         _print_hits(one, hits, as_json, titled=query == "-")
+
+
+def _filters(
+    folder: Path | None,
+    name: str | None,
+    when: tuple[str | None, str | None],
+    lengths_s: tuple[float | None, float | None],
+) -> "Filters":
+    from kinoscope.filters import Filters
+
+    return Filters(
+        folder=folder,
+        name=name,
+        since=_parse_time("--since", when[0]),
+        until=_parse_time("--until", when[1]),
+        min_duration_s=lengths_s[0],
+        max_duration_s=lengths_s[1],
+    )
+
+
+@dataclass(frozen=True)
+class _Matching:
+    """--rerank, --calibration and --sure; `top` is 0 without them."""
+
+    top: int
+    calibration: "Calibration | None"
+    sure: bool
+
+    @classmethod
+    def checked(cls, top: int | None, file: Path | None, sure: bool) -> "_Matching":
+        """Says what does not go together before any index is opened."""
+        from kinoscope.calibration import Calibration
+
+        if top is None and (file is not None or sure):
+            raise UsageError("--calibration and --sure are of --rerank N: say how many hits")
+        if top is not None and top < 1:
+            raise UsageError(f"--rerank {top}: re-rank at least 1 hit")
+        if sure and file is None:
+            raise UsageError("--sure needs probabilities: name a file with --calibration")
+        return cls(top or 0, None if file is None else Calibration.read(file), sure)
+
+    def of(self, library: "Index", query: "Query", hits: "list[Hit]") -> "list[Hit]":
+        """The hits ranked anew, or as they are."""
+        if not self.top:
+            return hits
+        from kinoscope.matcher import Matcher
+
+        if query.text is None or query.video is not None or query.image is not None:
+            raise UsageError("--rerank asks the model about a text: give one to look for")
+        matcher = Matcher(library.embedder, self.calibration)
+        found = matcher.rerank(hits, query.text, top=self.top)
+        return matcher.good(found) if self.sure else found
 
 
 def _queries(
@@ -189,7 +254,8 @@ def _print_hits(query: "Query", hits: "list[Hit]", as_json: bool, *, titled: boo
         else:
             span = f"{clock(hit.span.start_s)}-{clock(hit.span.end_s)}"
             copies = f"  (+{len(hit.copies)} copies)" if hit.copies else ""
-            out(f"{hit.rank:>3}  {hit.score:+.3f}  {span:<15}  {short(hit.path)}{copies}")
+            chance = "" if hit.probability is None else f"{hit.probability:4.0%}  "
+            out(f"{hit.rank:>3}  {hit.score:+.3f}  {chance}{span:<15}  {short(hit.path)}{copies}")
     if not hits:
         say(f"nothing matches {str(query)!r}")
 
@@ -204,4 +270,5 @@ def _hit_fields(hit: "Hit") -> dict[str, Any]:
         "cosine": hit.cosine,
         "copies": [str(path) for path in hit.copies],
         **({"steps": hit.steps, "reason": hit.reason} if hit.steps else {}),
+        **({} if hit.probability is None else {"probability": hit.probability}),
     }
