@@ -18,6 +18,7 @@ ALL_PYTHON = [
 LAYERS = [
     "errors",
     "durable",
+    "clock",
     "types",
     "sampling",
     "video",
@@ -44,6 +45,7 @@ LAYERS = [
     "exclusion",
     "filters",
     "retrieval",
+    "grouping",
     "calibration",
     "matcher",
     "spans",
@@ -51,6 +53,7 @@ LAYERS = [
     "sheets",
     "interop",
     "samples",
+    "cutting",
     "doctor",
     "training",
     "evaluation",

@@ -48,7 +48,7 @@ class Calibration:
     def __post_init__(self) -> None:
         for name, (least, most) in _RANGES.items():
             value = getattr(self, name)
-            if type(value) is not float or not least <= value <= most:
+            if type(value) not in (int, float) or not least <= value <= most:
                 raise UsageError(f"calibration {name} {value!r}: a number in {least:g}..{most:g}")
         if not isinstance(self.model, str) or not self.model:
             raise UsageError(f"calibration model {self.model!r}: the hash of its weights")

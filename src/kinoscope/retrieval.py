@@ -1,9 +1,7 @@
 """A query to ranked moments: scores, filters, and one answer for each stretch of a video."""
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -27,7 +25,7 @@ _Found = tuple[int, float, float]
 
 
 @dataclass(frozen=True, eq=False)
-class _Asked:
+class Asked:
     """A query as the library is asked: a unit vector [D], and what it excludes."""
 
     vector_D: Float32
@@ -36,7 +34,7 @@ class _Asked:
 
 def search(
     index: Index,
-    query: Query | str | Float32,
+    query: Query | str | Float32 | Asked,
     *,
     k: int = 10,
     filters: Filters = EVERYTHING,
@@ -47,7 +45,8 @@ def search(
 
     Args:
         index: where to look; it can serve any number of queries and notices changes by itself.
-        query: a text, a `Query` of any other kind, or a vector [D] of the index's embedder.
+        query: a text, a `Query` of any other kind, a vector [D] of the index's embedder, or what
+            `ask` made of one.
         k: how many hits at most. Two hits never overlap within one video.
         filters: which videos may answer.
         threshold: least score of a hit; 0 means "no closer than the average video".
@@ -59,7 +58,7 @@ def search(
     _check(k, threshold, scale)
     derived = index.derived()
     mask_N = derived.moment_N if scale == "moments" else derived.whole_N
-    asked = _asked(index, query, partial(Usual.of, derived, mask_N))
+    asked = query if isinstance(query, Asked) else ask(index, query, scale)
     allowed_P = allowed_paths(derived.catalog, filters)
     if allowed_P is not None:
         mask_N = mask_N & allowed_clips(derived.catalog, filters, allowed_P)
@@ -78,18 +77,22 @@ def _check(k: int, threshold: float | None, scale: str) -> None:
         raise UsageError(f"scale {scale!r}: choose moments or videos")
 
 
-def _asked(index: Index, query: Query | str | Float32, usual: Callable[[], Usual]) -> _Asked:
-    """A query as vectors; what is usual in the library is looked up only where it is needed."""
+def ask(index: Index, query: Query | str | Float32, scale: Scale = "moments") -> Asked:
+    """A query as vectors, to search with several times; arguments and errors are `search`'s.
+
+    What is usual in the library is looked up only where the query needs it.
+    """
     if isinstance(query, str):
-        return _Asked(index.embedder.encode_query(query))
+        return Asked(index.embedder.encode_query(query))
     if not isinstance(query, Query):
-        return _Asked(_unit(query, index.spec.dimension))
+        return Asked(_unit(query, index.spec.dimension))
     if not query.like and not query.excluded:
-        return _Asked(index.embedder.encode_query(query.documents)[0])
-    library = usual()
+        return Asked(index.embedder.encode_query(query.documents)[0])
+    derived = index.derived()
+    library = Usual.of(derived, derived.moment_N if scale == "moments" else derived.whole_N)
     vector_D = direction(query, index.embedder, library)
     excluded_PD = index.embedder.encode_query(list(query.excluded))
-    return _Asked(vector_D, calibrated(vector_D, excluded_PD, library))
+    return Asked(vector_D, calibrated(vector_D, excluded_PD, library))
 
 
 def _unit(query: Float32, dimension: int) -> Float32:
@@ -104,7 +107,7 @@ def _unit(query: Float32, dimension: int) -> Float32:
 
 
 def _distinct_top(
-    derived: Derived, asked: _Asked, k: int, mask_N: Bool, floor: float
+    derived: Derived, asked: Asked, k: int, mask_N: Bool, floor: float
 ) -> list[_Found]:
     """The k best (row, cosine, penalty) that do not overlap within a video.
 

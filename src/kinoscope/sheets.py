@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from kinoscope.clock import clock
 from kinoscope.errors import MediaError, UsageError
 from kinoscope.moments import Located
 from kinoscope.types import Float64, Hit, Span, UInt8
@@ -137,9 +138,4 @@ def _write(draw: "ImageDraw.ImageDraw", at: tuple[int, int], text: str, width: i
 
 
 def _range(span: Span) -> str:
-    return f"{_clock(span.start_s)}-{_clock(span.end_s)}"
-
-
-def _clock(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds, 1), 60)
-    return f"{int(minutes)}:{rest:04.1f}"
+    return f"{clock(span.start_s)}-{clock(span.end_s)}"

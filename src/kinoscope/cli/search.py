@@ -32,6 +32,7 @@ from kinoscope.errors import UsageError
 if TYPE_CHECKING:
     from kinoscope.calibration import Calibration
     from kinoscope.filters import Filters
+    from kinoscope.grouping import Group
     from kinoscope.index.handle import Index
     from kinoscope.query import Query
     from kinoscope.types import Hit
@@ -83,6 +84,14 @@ CalibrationFile = Annotated[
 Sure = Annotated[
     bool, typer.Option("--sure", help="Show only good matches, maybe none; needs a calibration.")
 ]
+GroupBy = Annotated[
+    str | None,
+    typer.Option("--group", metavar="BY", help="One hit each video, or look: of what looks alike."),
+]
+Sheet = Annotated[
+    Path | None, typer.Option("--sheet", metavar="FILE.png", help="Draw a frame of each hit.")
+]
+Opened = Annotated[bool, typer.Option("--open", help="Play the first hit, from its moment on.")]
 Videos = Annotated[bool, typer.Option("--videos", help="Rank whole videos, not moments.")]
 
 
@@ -107,6 +116,9 @@ def search(
     rerank: Rerank = None,
     calibration: CalibrationFile = None,
     sure: Sure = False,
+    group: GroupBy = None,
+    sheet: Sheet = None,
+    opened: Opened = False,
     model: ModelName = None,
     options: ModelOptions = None,
     thinking: ThinkingRule = None,
@@ -120,25 +132,21 @@ def search(
     --rerank is for a multimodal LLM, and off by default: a small one may do harm.
     """
     from kinoscope.index.handle import Index
-    from kinoscope.retrieval import search as find
 
     filters = _filters(folder, name, (since, until), (min_duration, max_duration))
     loading = load_options(model, options)
     rules = thinking_of(thinking, max_steps)
     asked = _queries(query, (video, image, edit), like or [], excluded or [])
     matching = _Matching.checked(rerank, calibration, sure)
+    after = _After.checked(sheet, opened, many=query == "-")
+    looked_at = max(k, matching.top) if matching.top else k
+    scale = "videos" if videos else "moments"
+    wanted = _Wanted(filters, threshold, scale, group, looked_at)
     library = Index.open(index_folder(index), model=model, options=loading, thinking=rules)
     for one in asked:
-        hits = find(
-            library,
-            one,
-            k=max(k, matching.top) if matching.top else k,
-            filters=filters,
-            threshold=threshold,
-            scale="videos" if videos else "moments",
-        )
-        hits = matching.of(library, one, hits)[:k]
-        _print_hits(one, hits, as_json, titled=query == "-")
+        groups = matching.of(library, one, wanted.of(library, one))[:k]
+        _print_groups(one, groups, as_json, titled=query == "-")
+        after.of([each.best for each in groups])
 
 
 def _filters(
@@ -180,17 +188,78 @@ class _Matching:
             raise UsageError("--sure needs probabilities: name a file with --calibration")
         return cls(top or 0, None if file is None else Calibration.read(file), sure)
 
-    def of(self, library: "Index", query: "Query", hits: "list[Hit]") -> "list[Hit]":
-        """The hits ranked anew, or as they are."""
+    def of(self, library: "Index", query: "Query", groups: "list[Group]") -> "list[Group]":
+        """Groups by their best hits ranked anew, or as they are."""
         if not self.top:
-            return hits
+            return groups
+        from kinoscope.grouping import Group
         from kinoscope.matcher import Matcher
 
         if query.text is None or query.video is not None or query.image is not None:
             raise UsageError("--rerank asks the model about a text: give one to look for")
         matcher = Matcher(library.embedder, self.calibration)
-        found = matcher.rerank(hits, query.text, top=self.top)
-        return matcher.good(found) if self.sure else found
+        hits = matcher.rerank([each.best for each in groups], query.text, top=self.top)
+        others = {(each.best.path, each.best.span): each.others for each in groups}
+        kept = matcher.good(hits) if self.sure else hits
+        return [Group(hit, others[hit.path, hit.span]) for hit in kept]
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    """What is asked of the library, whatever the query."""
+
+    filters: "Filters"
+    threshold: float | None
+    scale: str
+    group: str | None
+    k: int
+
+    def of(self, library: "Index", query: "Query") -> "list[Group]":
+        """Hits, each a group of its own unless --group."""
+        from kinoscope.grouping import Group, search_groups
+        from kinoscope.retrieval import search as find
+
+        where: dict[str, Any] = {"filters": self.filters, "threshold": self.threshold, "k": self.k}
+        if self.group is None:
+            where["scale"] = self.scale
+            return [Group(hit) for hit in find(library, query, **where)]
+        if self.scale == "videos":
+            raise UsageError("--group is for moments: leave --videos or --group out")
+        where["by"] = self.group
+        return search_groups(library, query, **where)
+
+
+@dataclass(frozen=True)
+class _After:
+    """--sheet and --open: what happens with the hits once they are printed."""
+
+    sheet: Path | None
+    opened: bool
+
+    @classmethod
+    def checked(cls, sheet: Path | None, opened: bool, *, many: bool) -> "_After":
+        """Says what does not go together before any index is opened."""
+        if many and (sheet is not None or opened):
+            raise UsageError("--sheet and --open are for a single query, not for those of stdin")
+        if sheet is not None:
+            from kinoscope.sheets import check_picture_name
+
+            check_picture_name(sheet)
+        return cls(sheet, opened)
+
+    def of(self, hits: "list[Hit]") -> None:
+        """Draws, and opens the first hit in what plays videos in a browser's window."""
+        if hits and self.sheet is not None:
+            from kinoscope.sheets import draw_hits
+
+            draw_hits(hits, self.sheet)
+        if hits and self.opened:
+            import webbrowser
+
+            first = hits[0]
+            place = f"{first.path.as_uri()}#t={first.span.start_s:g},{first.span.end_s:g}"
+            if not webbrowser.open(place):
+                say(f"nothing here can play {place}")
 
 
 def _queries(
@@ -244,19 +313,24 @@ def _parse_time(option: str, text: str | None) -> float | None:
         ) from None
 
 
-def _print_hits(query: "Query", hits: "list[Hit]", as_json: bool, *, titled: bool) -> None:
+def _print_groups(query: "Query", groups: "list[Group]", as_json: bool, *, titled: bool) -> None:
     if titled and not as_json:
         out(query)
-    for hit in hits:
+    for group in groups:
+        hit = group.best
         if as_json:
             penalty = {"penalty": hit.penalty} if query.excluded else {}
-            out(json.dumps({"query": str(query), **_hit_fields(hit), **penalty}))
+            behind = [_hit_fields(each) for each in group.others]
+            more = {**penalty, **({"others": behind} if behind else {})}
+            out(json.dumps({"query": str(query), **_hit_fields(hit), **more}))
         else:
             span = f"{clock(hit.span.start_s)}-{clock(hit.span.end_s)}"
-            copies = f"  (+{len(hit.copies)} copies)" if hit.copies else ""
             chance = "" if hit.probability is None else f"{hit.probability:4.0%}  "
-            out(f"{hit.rank:>3}  {hit.score:+.3f}  {chance}{span:<15}  {short(hit.path)}{copies}")
-    if not hits:
+            copies = f"  (+{len(hit.copies)} copies)" if hit.copies else ""
+            others = f"  (+{len(group.others)} more)" if group.others else ""
+            line = f"{hit.rank:>3}  {hit.score:+.3f}  {chance}{span:<15}  {short(hit.path)}"
+            out(f"{line}{copies}{others}")
+    if not groups:
         say(f"nothing matches {str(query)!r}")
 
 
