@@ -43,7 +43,7 @@ def test_an_answer_is_given_only_where_the_model_is_sure() -> None:
     known = [looked([0.9, 0.8, 0.7], 0, [4, -4, -4], 3) for _ in range(5)]
     by_match = rerank.by_match(Calibration(model="w"))
     found, least = no_match.measured(by_match, known, known, 2)
-    assert 0.5 < least < 1
+    assert 0.01 < least < 0.95, "halfway between what was seen of both"
     assert found["balanced_accuracy"].value == 1
     assert (found["answered_there"].value, found["answered_absent"].value) == (1, 0)
     assert found["auc"].value == 1
