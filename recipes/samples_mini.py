@@ -12,6 +12,7 @@ import numpy as np
 
 from kinoscope.backbones.concepts import Concepts
 from kinoscope.backbones.mini import SAMPLING
+from kinoscope.clips import read_clip
 from kinoscope.embedder import Embedder
 from kinoscope.errors import UsageError
 from kinoscope.evaluation.metrics import (
@@ -25,7 +26,6 @@ from kinoscope.evaluation.results import Metric, load_result, save_result
 from kinoscope.evaluation.sample_clips import Described
 from kinoscope.evaluation.world.retrieval import CUTOFFS, own_ranks
 from kinoscope.samples import SampleSet, fetch
-from kinoscope.training.sources.clips import read_clip
 from kinoscope.types import Float32, Frames, Int64
 from kinoscope.weights import model_files
 from recipes.concepts_samples import CLIPS_FOLDER, describe

@@ -14,7 +14,7 @@ from recipes import thinking_tables, training_tables, world_tables
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "results"
 COMMANDS = (
-    *("index", "search", "info", "remove", "embed"),
+    *("index", "search", "moments", "cut", "info", "remove", "embed"),
     *("setup", "samples", "models", "export", "interpolate", "doctor"),
     *("train", "triplets", "triplets make", "analyze"),
     *("world", "world fetch", "world make", "world show"),

@@ -5,9 +5,12 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from kinoscope.backbones.options import LoadOptions as LoadOptions
+    from kinoscope.documents import Excerpt as Excerpt
     from kinoscope.embedder import Embedder as Embedder
+    from kinoscope.filters import Filters as Filters
     from kinoscope.index.handle import Index as Index
-    from kinoscope.retrieval import Filters as Filters
+    from kinoscope.moments import find_moments as find_moments
+    from kinoscope.query import Query as Query
     from kinoscope.retrieval import search as search
     from kinoscope.sampling import SamplingConfig as SamplingConfig
     from kinoscope.types import Frames as Frames
@@ -18,13 +21,16 @@ __version__ = "0.1.0"
 
 _HOME = {
     "Embedder": "kinoscope.embedder",
-    "Filters": "kinoscope.retrieval",
+    "Excerpt": "kinoscope.documents",
+    "Filters": "kinoscope.filters",
     "Frames": "kinoscope.types",
     "Hit": "kinoscope.types",
     "Index": "kinoscope.index.handle",
     "LoadOptions": "kinoscope.backbones.options",
+    "Query": "kinoscope.query",
     "SamplingConfig": "kinoscope.sampling",
     "Span": "kinoscope.types",
+    "find_moments": "kinoscope.moments",
     "search": "kinoscope.retrieval",
 }
 

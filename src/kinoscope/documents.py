@@ -1,18 +1,34 @@
 """What a caller gives to be embedded, recognised and checked before any work begins."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from kinoscope.errors import UsageError
-from kinoscope.types import Frames, Kind, Role
+from kinoscope.types import Frames, Kind, Role, Span
 
 MAX_TEXT_BYTES = 65_536
 """Over ten thousand words; what is longer was not meant as a description."""
 
-Source = str | Path | Frames
-Document = str | Path | Frames | Mapping[str, str | Path | Frames]
+_PIECE = re.compile(r"(.+)@([0-9.:]+)-([0-9.:]+)", re.DOTALL)
+_CLOCK = re.compile(r"(?:(?:(\d+):)?(\d+):)?(\d+(?:\.\d*)?)")
+
+
+@dataclass(frozen=True)
+class Excerpt:
+    """A piece of a video file: what is on screen in `span`."""
+
+    path: Path
+    span: Span
+
+    def __str__(self) -> str:
+        return f"{self.path}@{self.span.start_s:g}-{self.span.end_s:g}"
+
+
+Source = str | Path | Frames | Excerpt
+Document = str | Path | Frames | Excerpt | Mapping[str, str | Path | Frames | Excerpt]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +70,7 @@ def as_request(item: object, role: Role) -> Request:
         return Request(text=checked_text(item)) if role == "query" else _file_or_text(item)
     if isinstance(item, Path):
         return _file(item)
-    if isinstance(item, Frames):
+    if isinstance(item, Frames | Excerpt):
         return Request(video=item)
     noun = "text" if role == "query" else "document"
     raise UsageError(f"a {noun} of type {type(item).__name__}: give a string, a path or Frames")
@@ -75,14 +91,52 @@ def checked_text(text: object) -> str:
     return text
 
 
+def file_or_piece(name: str) -> Path | Excerpt:
+    """`film.mp4` is that file, `film.mp4@12-17` its seconds 12 to 17, as is `film.mp4@0:12-0:17`.
+
+    A file that has such a name itself is that file. Raises `UsageError` for a piece that is empty,
+    reversed or not written so.
+    """
+    if "@" not in name or is_file(name):
+        return Path(name)
+    found = _PIECE.fullmatch(name)
+    if found is None:
+        before = name.rpartition("@")[0]
+        if is_file(before):
+            raise UsageError(f"{name}: write FILE@START-END in seconds, such as {before}@12-17")
+        return Path(name)
+    path, *ends = found.groups()
+    times = [_CLOCK.fullmatch(end) for end in ends]
+    if not all(times):
+        raise UsageError(f"{name}: write times as seconds, 75.5, or as 1:15.5")
+    start_s, end_s = (_seconds(*time.groups()) for time in times if time)
+    if not start_s < end_s:
+        raise UsageError(f"{name}: a piece begins before it ends, such as {path}@12-17")
+    return Excerpt(Path(path), Span(start_s, end_s))
+
+
+def _seconds(hours: str | None, minutes: str | None, seconds: str) -> float:
+    return 3600 * int(hours or 0) + 60 * int(minutes or 0) + float(seconds)
+
+
+def is_file(name: str) -> bool:
+    """Whether there is such a file; a text may be too long for a name."""
+    try:
+        return Path(name).is_file()
+    except (OSError, ValueError):  # ValueError for a NUL
+        return False
+
+
 def _named(item: Mapping[Any, Any]) -> Request:
     keys = set(item)
     media = keys - {"text"}
     if keys and keys <= {"text", "video", "image"} and len(media) <= 1:
         text = checked_text(item["text"]) if "text" in keys else None
         sources = {key: item[key] for key in media}
-        if all(isinstance(source, str | Path | Frames) for source in sources.values()):
+        if all(isinstance(source, str | Path | Frames | Excerpt) for source in sources.values()):
             image = sources.get("image")
+            if isinstance(image, Excerpt):
+                raise UsageError(f"{image}: a picture has no seconds, give the piece as a video")
             if isinstance(image, Frames) and len(image) != 1:
                 raise UsageError(f"an image of {len(image)} frames: give one")
             return Request(text=text, **sources)
@@ -93,10 +147,7 @@ def _file_or_text(text: str) -> Request:
     """A string means a file if it exists, or ends like a video's or picture's name."""
     from kinoscope.video import is_picture_name, is_video_name
 
-    try:
-        named = is_video_name(text) or is_picture_name(text) or Path(text).is_file()
-    except OSError:  # too long for the name of a file
-        named = False
+    named = is_video_name(text) or is_picture_name(text) or is_file(text)
     return _file(Path(text)) if named else Request(text=checked_text(text))
 
 

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -11,11 +10,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from kinoscope.backbones.protocol import Backbone
-from kinoscope.documents import Document, Request, Source, as_request, checked_text
+from kinoscope.documents import Document, Excerpt, Request, Source, as_request, checked_text
 from kinoscope.errors import UsageError
 from kinoscope.heads import HEADS, check_dimension, truncate
 from kinoscope.prompts import DESCRIBE, DETAIL, choice_prompt
-from kinoscope.sampling import SamplingConfig, grid_times
+from kinoscope.reading import DocumentReader
+from kinoscope.sampling import SamplingConfig
 from kinoscope.streaming import ClipStream
 from kinoscope.types import (
     ClipEmbeddings,
@@ -67,6 +67,7 @@ class Embedder:
         self.dimension = backbone.dimension if truncate_dim is None else truncate_dim
         check_dimension(self.dimension, backbone.dimension)
         self._backbone, self._thinker = backbone, thinker
+        self._reader = DocumentReader(sampling=self.sampling, vision=self.vision)
 
     @classmethod
     def load(
@@ -168,9 +169,10 @@ class Embedder:
     def encode_document(self, inputs: Document | Sequence[Document]) -> Float32:
         """Unit vectors of whole videos, pictures or texts: [D] for one input, [N, D] for N.
 
-        An input is a `Path`, `Frames`, `{"video": ...}`, `{"image": ...}`, `{"text": ...}`, a video
-        or image with an edit, `{"video": ..., "text": ...}`, or a string: the name of an existing
-        file or one with a video's or picture's suffix is that, any other string a text.
+        An input is a `Path`, an `Excerpt`, `Frames`, `{"video": ...}`, `{"image": ...}`,
+        `{"text": ...}`, a video or image with an edit, `{"video": ..., "text": ...}`, or a string:
+        the name of an existing file or one with a video's or picture's suffix is that, any other
+        string a text.
         Raises `UsageError` for anything else, `MediaError` for a file without frames.
         """
         return self._encode(inputs, "document")
@@ -184,8 +186,10 @@ class Embedder:
 
         Raises `MediaError` for a file without frames, `UsageError` for unfit `Frames`.
         """
+        if isinstance(video, Excerpt):
+            raise UsageError(f"{video}: windows are cut of a whole video, give the file")
         stream = self.clip_stream()
-        return stream.finish(self._feed(stream, video))
+        return stream.finish(self._reader.feed(stream.add, video))
 
     def think(
         self, inputs: Document | Sequence[Document], role: Role = "document"
@@ -223,7 +227,7 @@ class Embedder:
         """
         speaker = self._speaker()
         asked = Request(video=video, text=DETAIL if detailed else DESCRIBE)
-        content = self._content(asked, "document")
+        content = self._reader.content(asked, "document")
         return speaker.generate([content], max_new_tokens=max_new_tokens)[0]
 
     def answer(self, video: Source, question: str, *, options: Sequence[str] = ()) -> str:
@@ -240,7 +244,7 @@ class Embedder:
         choices = _checked_options(options)
         if choices:
             asked = choice_prompt(asked, choices)
-        content = self._content(Request(video=video, text=asked), "document")
+        content = self._reader.content(Request(video=video, text=asked), "document")
         if choices:
             return likeliest(speaker, content, choices)
         return speaker.generate([content])[0]
@@ -248,6 +252,18 @@ class Embedder:
     def vision(self, frames: Frames) -> Features:
         """What the backbone sees in each frame alone: the half to run while a file streams in."""
         return self._backbone.vision(frames)
+
+    def features(self, source: Document) -> Features:
+        """What the backbone sees in a video, a piece of one or a picture: what its vector is of.
+
+        Raises `UsageError` for a text, else as `encode_document`.
+        """
+        request = as_request(source, "document")
+        request.require(self._backbone.kinds, self._backbone.model)
+        clip = self._reader.content(request, "document").clip
+        if clip is None:
+            raise UsageError(f"{request.text!r} is a text: give a video or a picture")
+        return clip
 
     def clip_stream(self) -> ClipStream:
         """The other half: takes the features of one film by pieces, gives vectors of its clips."""
@@ -277,39 +293,14 @@ class Embedder:
         requests = [as_request(item, role) for item in inputs]
         for request in requests:
             request.require(self._backbone.kinds, self._backbone.model)
-        contents = (self._content(request, role) for request in requests)
+        contents = (self._reader.content(request, role) for request in requests)
         return iter(lambda: list(islice(contents, _GROUP)), [])
 
     def _speaker(self) -> "MLLM":
         """The backbone, if it is a language model with a head."""
-        from kinoscope.backbones.likelihood import require_head
-        from kinoscope.backbones.mllm import MLLM
+        from kinoscope.backbones.likelihood import require_speaker
 
-        if not isinstance(self._backbone, MLLM):
-            raise UsageError(
-                f"the {self._backbone.model} model gives vectors, no words: load a multimodal LLM,"
-                " such as mini"
-            )
-        require_head(self._backbone)
-        return self._backbone
-
-    def _content(self, item: Request, role: Role) -> Content:
-        """A checked document with its frames read: for a video those of the whole."""
-        clip = None
-        if item.image is not None:
-            clip = self.vision(self._picture(item.image))
-        elif item.video is not None:
-            stream = ClipStream(replace(self.sampling, windows=()), self._embed_clips)
-            self._feed(stream, item.video)
-            clip = stream.whole()
-        return Content(text=item.text, clip=clip, still=item.image is not None, role=role)
-
-    def _picture(self, image: Source) -> Frames:
-        if isinstance(image, Frames):
-            return image
-        from kinoscope.video import read_picture
-
-        return read_picture(Path(image), self.sampling.side_px, self.sampling.max_pixels)
+        return require_speaker(self._backbone)
 
     def _embed_clips(self, clips: Sequence[Features]) -> Embedded:
         return self._embed([Content(clip=clip) for clip in clips])
@@ -330,25 +321,6 @@ class Embedder:
         assert np.isfinite(vectors_ND).all(), "a content without a vector"
         return Embedded(vectors_ND)
 
-    def _feed(self, stream: ClipStream, video: Source) -> float:
-        """Reads a whole video into a stream; returns where it ends in seconds."""
-        if isinstance(video, Frames):
-            if not len(video):
-                raise UsageError("no frames: give at least one")
-            stream.add(self.vision(video))
-            return _end_s(video, self.sampling.fps)
-        from kinoscope.video import VideoReader
-
-        with VideoReader(
-            Path(video),
-            policy=self.sampling.policy,
-            side_px=self.sampling.side_px,
-            max_pixels=self.sampling.max_pixels,
-        ) as reader:
-            for frames in reader.sample(grid_times(self.sampling, reader.info.declared_duration_s)):
-                stream.add(self.vision(frames))
-            return reader.report.end_s
-
 
 def _concepts(
     sampling: SamplingConfig | None, threads: int | None
@@ -362,7 +334,7 @@ def _concepts(
 
 
 def _is_one(inputs: Document | Sequence[Document]) -> bool:
-    return isinstance(inputs, str | Path | Frames | Mapping)
+    return isinstance(inputs, str | Path | Frames | Excerpt | Mapping)
 
 
 def _listed(inputs: Document | Sequence[Document]) -> Sequence[Document]:
@@ -379,12 +351,6 @@ def _checked_options(options: Sequence[str]) -> list[str]:
     if isinstance(options, str) or len(options) == 1:
         raise UsageError(f"options {options!r}: give a list of two or more, or none")
     return [_checked_words(option, "option") for option in options]
-
-
-def _end_s(frames: Frames, fps: float) -> float:
-    """End of frames without a file: the last one stays on as long as frames do on average."""
-    first_s, last_s = float(frames.times_F[0]), float(frames.times_F[-1])
-    return last_s + ((last_s - first_s) / (len(frames) - 1) if len(frames) > 1 else 1 / fps)
 
 
 def _directions(vectors: Float32) -> Float32:

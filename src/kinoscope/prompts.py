@@ -95,6 +95,8 @@ CHAT = Template(name="chat", text="{text}", visual="{media}", composed="{media}{
 DESCRIBE = "Describe the video."
 DETAIL = "Describe the video in detail."
 CHOOSE = "{question} Choose one: {options}."
+MATCHES = "Does this describe the video: {text} Answer yes or no."
+ANSWERS = ("yes", "no")
 """What a model is asked in words, in training and after it."""
 
 TEMPLATES = {template.name: template for template in (ONE_WORD, INSTRUCTION)}

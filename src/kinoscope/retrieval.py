@@ -1,4 +1,4 @@
-"""Text to ranked moments: scores, filters, and one answer for each stretch of a video."""
+"""A query to ranked moments: scores, filters, and one answer for each stretch of a video."""
 
 import math
 from dataclasses import dataclass
@@ -8,78 +8,64 @@ from typing import Literal, get_args
 import numpy as np
 
 from kinoscope.errors import UsageError
+from kinoscope.exclusion import NOTHING, Exclusions, calibrated
+from kinoscope.filters import EVERYTHING, Filters, allowed_clips, allowed_paths
 from kinoscope.index.catalog import Catalog
 from kinoscope.index.derived import Derived
 from kinoscope.index.handle import Index
-from kinoscope.index.rows import folder_prefix
-from kinoscope.index.scan import absolute
+from kinoscope.query import Query, direction
 from kinoscope.types import Bool, Float32, Hit, Int64, Span
+from kinoscope.usual import Usual
 
 Scale = Literal["moments", "videos"]
 
 _TOUCH_S = 1e-6  # windows that share no more than this only touch
+_Found = tuple[int, float, float]
+"""A row of the catalog, its cosine with the query, and its penalty."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Filters:
-    """Which videos may answer; without arguments, all.
+@dataclass(frozen=True, eq=False)
+class Asked:
+    """A query as the library is asked: a unit vector [D], and what it excludes."""
 
-    Attributes:
-        folder: only videos with a copy below this folder; hits then name that copy.
-        since: only copies modified at or after this time, in seconds since 1970.
-        min_duration_s: only videos at least that long.
-    """
-
-    folder: Path | None = None
-    since: float | None = None
-    min_duration_s: float | None = None
-
-    def __post_init__(self) -> None:
-        for name in ("since", "min_duration_s"):
-            value = getattr(self, name)
-            if value is not None and not (math.isfinite(value) and value >= 0):
-                raise UsageError(f"filter {name} {value}: give seconds, 0 or more")
-
-
-EVERYTHING = Filters()
+    vector_D: Float32
+    excluded: Exclusions = NOTHING
 
 
 def search(
     index: Index,
-    query: str | Float32,
+    query: Query | str | Float32 | Asked,
     *,
     k: int = 10,
     filters: Filters = EVERYTHING,
     threshold: float | None = None,
     scale: Scale = "moments",
 ) -> list[Hit]:
-    """The k best moments, or whole videos, for a description; none if the library has none.
+    """The k best moments, or whole videos, for a query; none if the library has none.
 
     Args:
         index: where to look; it can serve any number of queries and notices changes by itself.
-        query: text, or a vector [D] of the index's embedder.
+        query: a text, a `Query` of any other kind, a vector [D] of the index's embedder, or what
+            `ask` made of one.
         k: how many hits at most. Two hits never overlap within one video.
         filters: which videos may answer.
         threshold: least score of a hit; 0 means "no closer than the average video".
         scale: `moments` ranks windows, `videos` ranks whole videos.
 
-    Raises `UsageError` for a wrong argument, `SpecMismatch` if another embedder made the index,
-    `IndexFault` if the index cannot be read.
+    Raises `UsageError` for a wrong argument, `MediaError` for a query's file, `SpecMismatch` if
+    another embedder made the index, `IndexFault` if the index cannot be read.
     """
     _check(k, threshold, scale)
     derived = index.derived()
-    query_D = _query_vector(index, query)
-    allowed_P = _allowed_paths(derived.catalog, filters)
     mask_N = derived.moment_N if scale == "moments" else derived.whole_N
+    asked = query if isinstance(query, Asked) else ask(index, query, scale)
+    allowed_P = allowed_paths(derived.catalog, filters)
     if allowed_P is not None:
-        mask_N = mask_N & _allowed_videos(derived.catalog, filters, allowed_P)
-    base = float(query_D.astype(np.float64) @ derived.mean_D)
+        mask_N = mask_N & allowed_clips(derived.catalog, filters, allowed_P)
+    base = float(asked.vector_D.astype(np.float64) @ derived.mean_D)
     least = -math.inf if threshold is None else threshold
-    kept = _distinct_top(derived, query_D, k, mask_N, base + least)
-    return [
-        _hit(derived.catalog, rank, row, cosine, base, allowed_P)
-        for rank, (row, cosine) in enumerate(kept, start=1)
-    ]
+    kept = _distinct_top(derived, asked, k, mask_N, base + least)
+    return [_hit(derived, rank, found, base, allowed_P) for rank, found in enumerate(kept, start=1)]
 
 
 def _check(k: int, threshold: float | None, scale: str) -> None:
@@ -91,11 +77,27 @@ def _check(k: int, threshold: float | None, scale: str) -> None:
         raise UsageError(f"scale {scale!r}: choose moments or videos")
 
 
-def _query_vector(index: Index, query: str | Float32) -> Float32:
-    """The query as a unit vector [D]."""
+def ask(index: Index, query: Query | str | Float32, scale: Scale = "moments") -> Asked:
+    """A query as vectors, to search with several times; arguments and errors are `search`'s.
+
+    What is usual in the library is looked up only where the query needs it.
+    """
     if isinstance(query, str):
-        return index.embedder.encode_query(query)
-    vector_D, dimension = np.asarray(query, np.float64), index.spec.dimension
+        return Asked(index.embedder.encode_query(query))
+    if not isinstance(query, Query):
+        return Asked(_unit(query, index.spec.dimension))
+    if not query.like and not query.excluded:
+        return Asked(index.embedder.encode_query(query.documents)[0])
+    derived = index.derived()
+    library = Usual.of(derived, derived.moment_N if scale == "moments" else derived.whole_N)
+    vector_D = direction(query, index.embedder, library)
+    excluded_PD = index.embedder.encode_query(list(query.excluded))
+    return Asked(vector_D, calibrated(vector_D, excluded_PD, library))
+
+
+def _unit(query: Float32, dimension: int) -> Float32:
+    """A caller's vector [D] at unit length."""
+    vector_D = np.asarray(query, np.float64)
     if vector_D.shape != (dimension,):
         raise UsageError(f"query vector of shape {list(vector_D.shape)}, not [{dimension}]")
     length = np.linalg.norm(vector_D)
@@ -104,52 +106,33 @@ def _query_vector(index: Index, query: str | Float32) -> Float32:
     return np.asarray(vector_D / length, np.float32)
 
 
-def _allowed_paths(catalog: Catalog, filters: Filters) -> Bool | None:
-    """Paths that pass [P]; None if no filter speaks of paths or videos."""
-    if filters == EVERYTHING:
-        return None
-    allowed_P = np.ones(len(catalog.paths), np.bool_)
-    if filters.since is not None:
-        allowed_P &= catalog.mtime_s_P >= filters.since
-    if filters.folder is not None:
-        allowed_P &= _below(catalog.paths, filters.folder)
-    return allowed_P
-
-
-def _below(paths: tuple[str, ...], folder: Path) -> Bool:
-    """Which paths lie below a folder, named as it is or as it resolves; the folder may be gone."""
-    names = {absolute(folder), str(Path(folder).resolve())}
-    prefixes = tuple(map(folder_prefix, names))
-    below_P = np.fromiter((path.startswith(prefixes) for path in paths), np.bool_, len(paths))
-    if not below_P.any() and not folder.is_dir():
-        raise UsageError(f"folder {folder} does not exist, and no indexed video was in it")
-    return below_P
-
-
-def _allowed_videos(catalog: Catalog, filters: Filters, allowed_P: Bool) -> Bool:
-    """Clips [N] whose video has an allowed path and is long enough."""
-    allowed_V = np.zeros(len(catalog.duration_s_V), np.bool_)
-    allowed_V[catalog.path_video_P[allowed_P]] = True
-    if filters.min_duration_s is not None:
-        allowed_V &= catalog.duration_s_V >= filters.min_duration_s
-    return allowed_V[catalog.video_N]
-
-
 def _distinct_top(
-    derived: Derived, query_D: Float32, k: int, mask_N: Bool, floor: float
-) -> list[tuple[int, float]]:
-    """The k best (row, cosine) that do not overlap within a video, cosine at least `floor`.
+    derived: Derived, asked: Asked, k: int, mask_N: Bool, floor: float
+) -> list[_Found]:
+    """The k best (row, cosine, penalty) that do not overlap within a video.
 
-    Neighbours of a good window are good too, so that k kept ones may need many candidates.
+    "Best" is the cosine less the penalty, which is at least `floor`. Neighbours of a good window
+    are good too, so that k kept ones may need many candidates; and so may penalties: a row that
+    was not looked at has at most the least cosine that was, so better ones are in their places.
     """
     wanted = 4 * k
     while True:
-        scores_1K, rows_1K = derived.searcher.top(query_D[None], wanted, mask_N)
-        good = scores_1K[0] >= floor
-        scores_K, rows_K = scores_1K[0][good], rows_1K[0][good]
-        kept = _drop_overlapping(derived.catalog, rows_K, k)
-        if len(kept) == k or len(rows_K) < wanted:
-            return [(int(rows_K[i]), float(scores_K[i])) for i in kept]
+        cosines_1K, rows_1K = derived.searcher.top(asked.vector_D[None], wanted, mask_N)
+        cosines_K, rows_K = cosines_1K[0], rows_1K[0]
+        all_seen = len(rows_K) < wanted or cosines_K[-1] < floor
+        penalties_K = np.zeros(len(rows_K))
+        if asked.excluded:
+            vectors_KD = np.asarray(derived.catalog.vectors_ND[rows_K])
+            penalties_K = asked.excluded.penalties(vectors_KD, cosines_K)
+        worth_K = cosines_K - penalties_K
+        sure_K = worth_K >= floor
+        if asked.excluded and not all_seen:
+            sure_K &= worth_K > cosines_K[-1]
+        order_K = np.lexsort((rows_K, -worth_K))
+        places = order_K[sure_K[order_K]]
+        kept = places[_drop_overlapping(derived.catalog, rows_K[places], k)]
+        if len(kept) == k or all_seen:
+            return [(int(rows_K[i]), float(cosines_K[i]), float(penalties_K[i])) for i in kept]
         wanted *= 8
 
 
@@ -172,18 +155,18 @@ def _drop_overlapping(catalog: Catalog, rows_K: Int64, k: int) -> list[int]:
     return kept
 
 
-def _hit(
-    catalog: Catalog, rank: int, row: int, cosine: float, base: float, allowed_P: Bool | None
-) -> Hit:
+def _hit(derived: Derived, rank: int, found: _Found, base: float, allowed_P: Bool | None) -> Hit:
+    catalog, (row, cosine, penalty) = derived.catalog, found
     places = catalog.paths_of(int(catalog.video_N[row]))
     first = next(p for p in places if allowed_P is None or allowed_P[p])
     return Hit(
         rank=rank,
         path=Path(catalog.paths[first]),
         span=Span(float(catalog.start_s_N[row]), float(catalog.end_s_N[row])),
-        score=cosine - base,
+        score=cosine - base - penalty,
         cosine=cosine,
         copies=tuple(Path(catalog.paths[p]) for p in places if p != first),
         steps=int(catalog.steps_N[row]),
         reason=catalog.reasons[catalog.reason_N[row]],
+        penalty=penalty,
     )

@@ -308,11 +308,14 @@ class Hit:
         rank: 1 for the best.
         path: a file that holds the moment.
         span: `[start_s, end_s)` in that file.
-        score: cosine minus the cosine of the library's mean; 0 means "no closer than average".
+        score: cosine minus the cosine of the library's mean, and minus the penalty; 0 means "no
+            closer than average".
         cosine: cosine of query and clip vector.
         copies: other files with the same content.
         steps, reason: how many thoughts the moment's vector is made of and what ended them; 0 and
             empty where the model does not think.
+        penalty: what was taken off the score for showing what the query excludes.
+        probability: that the query describes the moment, where a calibrated matcher has looked.
     """
 
     rank: int
@@ -323,6 +326,8 @@ class Hit:
     copies: tuple[Path, ...] = ()
     steps: int = 0
     reason: str = ""
+    penalty: float = 0.0
+    probability: float | None = None
 
 
 def check_vectors(vectors_ND: Float32) -> None:

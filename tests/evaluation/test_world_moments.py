@@ -17,11 +17,11 @@ from kinoscope.evaluation.world.moments import (
     localisation,
     located,
     median_length_s,
-    peak_of,
     queries_of,
     search,
 )
 from kinoscope.evaluation.world.videos import WorldVideos
+from kinoscope.spans import peak_of
 from kinoscope.training.sources import GeneratedSource
 from kinoscope.types import Span, States
 from tests.evaluation.oracles import FPS, PLAIN, Oracle, made_clip

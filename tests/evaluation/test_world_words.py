@@ -22,8 +22,7 @@ from kinoscope.evaluation.world.questions import (
 )
 from kinoscope.evaluation.world.table import Measurement, System, World
 from kinoscope.evaluation.world.videos import WorldVideos
-from kinoscope.prompts import CHAT, choice_prompt
-from kinoscope.training.lesson_losses import MATCHES
+from kinoscope.prompts import CHAT, MATCHES, choice_prompt
 from kinoscope.training.sources import GeneratedSource
 from kinoscope.training.world.questions import Question
 from kinoscope.types import Content

@@ -8,6 +8,7 @@ import numpy as np
 from kinoscope.backbones.branches import longest_first, same_clip, same_prompt
 from kinoscope.backbones.family import TOKEN_PADDING, Batch
 from kinoscope.backbones.mllm import MLLM
+from kinoscope.backbones.protocol import Backbone
 from kinoscope.errors import UsageError
 from kinoscope.libraries import torch
 from kinoscope.prompts import CHAT
@@ -48,6 +49,17 @@ def log_likelihoods(backbone: MLLM, contents: Sequence[Content], answers: Sequen
             sums_N[rows] = _sums(backbone, batch, labels_BT).cpu().numpy()
     assert not np.isnan(sums_N).any(), "an answer without a probability"
     return sums_N
+
+
+def require_speaker(backbone: Backbone) -> MLLM:
+    """The backbone, if it is a language model with a head; `UsageError` for any other."""
+    if not isinstance(backbone, MLLM):
+        raise UsageError(
+            f"the {backbone.model} model gives vectors, no words: load a multimodal LLM, such as"
+            " mini"
+        )
+    require_head(backbone)
+    return backbone
 
 
 def require_head(backbone: MLLM) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from kinoscope.clock import clock as clock
 from kinoscope.errors import KinoscopeError, UsageError
 
 if TYPE_CHECKING:
@@ -124,8 +125,10 @@ def index_folder(chosen: Path | None) -> Path:
     )
 
 
-def clock(seconds: float) -> str:
-    """Seconds as a person reads them: 75.5 -> `1:15.5`, 3661 -> `1:01:01.0`."""
-    minutes, rest = divmod(round(seconds, 1), 60)
-    hours, minutes = divmod(int(minutes), 60)
-    return f"{hours}:{minutes:02}:{rest:04.1f}" if hours else f"{minutes}:{rest:04.1f}"
+def short(path: Path) -> Path:
+    """Relative to the current folder where it lies below."""
+    try:
+        here = Path.cwd()
+    except FileNotFoundError:  # it was deleted
+        return path
+    return path.relative_to(here) if path.is_relative_to(here) else path

@@ -1,14 +1,12 @@
-"""Commands on a library of videos: index, search, info, remove."""
+"""Commands that keep a library of videos: index, info, remove."""
 
 import json
-import re
-import sys
 from collections.abc import Callable, Iterator, Sized
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -34,7 +32,6 @@ if TYPE_CHECKING:
     from kinoscope.embedder import Embedder
     from kinoscope.index.build import BuildReport, Progress
     from kinoscope.thinking.config import Thinking
-    from kinoscope.types import Hit
 
 _QUARANTINE = ("path", "fault", "message", "changed_at", "tries")
 
@@ -92,58 +89,6 @@ def index_(
             f" {_count(report.problems, 'place')} could not be looked at;"
             " mend them and run again, unchanged files with --retry"
         )
-
-
-@app.command()
-def search(
-    query: Annotated[
-        str, typer.Argument(help="What to find; - reads one query a line from stdin.")
-    ],
-    index: IndexFolder = None,
-    k: Annotated[int, typer.Option("-k", help="How many moments.")] = 10,
-    threshold: Annotated[
-        float | None,
-        typer.Option(help="Least score; 0 is the library's average, 0.1 clearly related."),
-    ] = None,
-    folder: Annotated[Path | None, typer.Option(help="Only videos under this folder.")] = None,
-    since: Annotated[
-        str | None, typer.Option(help="Only files changed since, 2026-01-31 or 7d.")
-    ] = None,
-    min_duration: Annotated[
-        float | None, typer.Option(help="Only videos of at least S seconds.")
-    ] = None,
-    videos: Annotated[
-        bool, typer.Option("--videos", help="Rank whole videos, not moments.")
-    ] = False,
-    model: ModelName = None,
-    options: ModelOptions = None,
-    thinking: ThinkingRule = None,
-    max_steps: MaxSteps = None,
-    as_json: AsJson = False,
-) -> None:
-    """Find moments that a text describes.
-
-    Prints rank, score, time span and file. A score of 0 is no closer than an average video.
-    The model and its thinking are those of the index; --model says where it lies now.
-    """
-    from kinoscope.index.handle import Index
-    from kinoscope.retrieval import Filters
-    from kinoscope.retrieval import search as find
-
-    filters = Filters(folder=folder, since=_parse_since(since), min_duration_s=min_duration)
-    loading = load_options(model, options)
-    rules = thinking_of(thinking, max_steps)
-    library = Index.open(index_folder(index), model=model, options=loading, thinking=rules)
-    for text in _queries(query):
-        hits = find(
-            library,
-            text,
-            k=k,
-            filters=filters,
-            threshold=threshold,
-            scale="videos" if videos else "moments",
-        )
-        _print_hits(text, hits, as_json, titled=query == "-")
 
 
 @app.command()
@@ -232,65 +177,6 @@ def _embedder_with(
         sampling=replace(embedder.sampling, policy=policy),  # type: ignore[arg-type]
         thinker=embedder.thinker,
     )
-
-
-def _queries(argument: str) -> Iterator[str]:
-    if argument != "-":
-        yield argument
-        return
-    if sys.stdin is None:
-        raise UsageError("no input: `-` reads queries from stdin, which is closed")
-    yield from (line.strip() for line in sys.stdin if line.strip())
-
-
-def _parse_since(text: str | None) -> float | None:
-    """`7d` or an ISO date (local time) -> unix seconds, at least 0."""
-    if text is None:
-        return None
-    try:
-        if re.fullmatch(r"\d+(\.\d+)?d", text):
-            return max(0.0, (datetime.now(UTC) - timedelta(days=float(text[:-1]))).timestamp())
-        return max(0.0, datetime.fromisoformat(text).timestamp())
-    except (ValueError, OverflowError):
-        raise UsageError(
-            f"--since {text!r}: write a date like 2026-01-31, or days like 7d"
-        ) from None
-
-
-def _print_hits(query: str, hits: "list[Hit]", as_json: bool, *, titled: bool) -> None:
-    if titled and not as_json:
-        out(query)
-    for hit in hits:
-        if as_json:
-            out(json.dumps({"query": query, **_hit_fields(hit)}))
-        else:
-            span = f"{clock(hit.span.start_s)}-{clock(hit.span.end_s)}"
-            copies = f"  (+{len(hit.copies)} copies)" if hit.copies else ""
-            out(f"{hit.rank:>3}  {hit.score:+.3f}  {span:<15}  {_short(hit.path)}{copies}")
-    if not hits:
-        say(f"nothing matches {query!r}")
-
-
-def _short(path: Path) -> Path:
-    """Relative to the current folder where it lies below."""
-    try:
-        here = Path.cwd()
-    except FileNotFoundError:  # it was deleted
-        return path
-    return path.relative_to(here) if path.is_relative_to(here) else path
-
-
-def _hit_fields(hit: "Hit") -> dict[str, Any]:
-    return {
-        "rank": hit.rank,
-        "path": str(hit.path),
-        "start_s": hit.span.start_s,
-        "end_s": hit.span.end_s,
-        "score": hit.score,
-        "cosine": hit.cosine,
-        "copies": [str(path) for path in hit.copies],
-        **({"steps": hit.steps, "reason": hit.reason} if hit.steps else {}),
-    }
 
 
 def _print_report(report: "BuildReport", as_json: bool) -> None:

@@ -7,7 +7,7 @@ import numpy as np
 
 from kinoscope.index.rows import ClipTable, FileRow
 from kinoscope.sampling import WHOLE
-from kinoscope.types import Float32, Float64, Int64
+from kinoscope.types import ClipEmbeddings, Float32, Float64, Int64, Span
 
 _BLOCK = 65_536  # vectors that are summed at a time
 
@@ -76,6 +76,20 @@ class Catalog:
         """Indices of a video's paths: one, or several for copies of the same content."""
         first, after = self.path_video_P.searchsorted([video, video + 1])
         return range(int(first), int(after))
+
+    def clips_of(self, video: int) -> ClipEmbeddings:
+        """A video's vectors as they were made: the whole, then windows by start."""
+        rows = np.flatnonzero(self.video_N == video)
+        whole = np.array([self.scales[scale] == WHOLE for scale in self.scale_N[rows]])
+        rows = rows[np.lexsort((self.end_s_N[rows], self.start_s_N[rows], ~whole))]
+        thought = bool((self.steps_N[rows] > 0).all())
+        return ClipEmbeddings(
+            spans=tuple(Span(float(self.start_s_N[n]), float(self.end_s_N[n])) for n in rows),
+            scales=tuple(self.scales[self.scale_N[n]] for n in rows),
+            vectors_ND=np.array(self.vectors_ND[rows]),
+            steps=tuple(int(self.steps_N[n]) for n in rows) if thought else (),
+            reasons=tuple(self.reasons[self.reason_N[n]] for n in rows) if thought else (),
+        )
 
 
 def build_catalog(clips: ClipTable, files: Sequence[FileRow]) -> Catalog:

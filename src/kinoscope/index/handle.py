@@ -14,7 +14,7 @@ from kinoscope.index.scan import absolute
 from kinoscope.index.store import Store
 from kinoscope.sampling import SamplingConfig
 from kinoscope.thinking.config import Thinking
-from kinoscope.types import EmbedderSpec
+from kinoscope.types import ClipEmbeddings, EmbedderSpec
 
 if TYPE_CHECKING:
     from kinoscope.backbones.options import LoadOptions
@@ -123,6 +123,22 @@ class Index:
 
         paths = [_expanded(source) for source in sources]
         return update(self.store, paths, self.embedder, options=options, progress=progress)
+
+    def stored(self, video: str | Path) -> ClipEmbeddings | None:
+        """The vectors of a file; None if it is not indexed, or has changed since.
+
+        Those of a file that is away are given: a disk may be unplugged. Errors are those of
+        `derived`.
+        """
+        path, derived = Path(absolute(_expanded(video))), self.derived()
+        catalog = derived.catalog
+        names = {str(path), str(path.resolve())}
+        place = next((n for n, name in enumerate(catalog.paths) if name in names), None)
+        if place is None or (
+            path.exists() and path.stat().st_mtime_ns / 1e9 != catalog.mtime_s_P[place]
+        ):
+            return None
+        return catalog.clips_of(int(catalog.path_video_P[place]))
 
     def files(self) -> list[FileRow]:
         """All paths with what was found there, those in quarantine included."""

@@ -7,7 +7,7 @@ import torch
 
 from kinoscope.backbones.mllm import MLLM
 from kinoscope.backbones.session import last_states
-from kinoscope.prompts import CHAT
+from kinoscope.prompts import ANSWERS, CHAT, MATCHES
 from kinoscope.training.gather import gather_objects, gathered
 from kinoscope.training.lesson_batches import Pairs, Sides, Wordings
 from kinoscope.training.losses import distilled, localisation, matching, two_way
@@ -15,9 +15,6 @@ from kinoscope.training.teaching import embed, teach
 from kinoscope.training.thoughts import Thoughts
 from kinoscope.training.words import Vocabulary, word_loss
 from kinoscope.types import Content, Features
-
-MATCHES = "Does this describe the video: {text} Answer yes or no."
-ANSWERS = ("yes", "no")
 
 
 class LessonLosses:

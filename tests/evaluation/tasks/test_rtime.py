@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
+from kinoscope.clips import read_clip
 from kinoscope.errors import UsageError
 from kinoscope.evaluation.tasks.protocol import turned
-from kinoscope.training.sources.clips import read_clip
 from kinoscope.types import Frames
 from tests.evaluation.oracles import vector
 from tests.evaluation.tasks.toys import Blank, Seer, means, put, run

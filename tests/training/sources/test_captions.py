@@ -7,10 +7,10 @@ import pickle
 import numpy as np
 import pytest
 
+from kinoscope.clips import around, read_clip
 from kinoscope.errors import MediaError, UsageError
 from kinoscope.sampling import SamplingConfig, Window, cut_clips, grid_times
 from kinoscope.training.sources import read_captions
-from kinoscope.training.sources.clips import around, read_clip
 from kinoscope.training.sources.protocol import Mismatch, Moment, Question
 from kinoscope.types import Span
 from kinoscope.video import VideoReader

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from kinoscope.clips import read_clip
 from kinoscope.errors import MediaError, UsageError
 from kinoscope.training.sources import WebDataset
-from kinoscope.training.sources.clips import read_clip
 from kinoscope.training.sources.webdataset import expand
 from kinoscope.types import Span
 from tests.training.sources.films import SAMPLING, film

@@ -16,6 +16,8 @@ from kinoscope.evaluation.metrics.ranking import ranks as ranks
 from kinoscope.evaluation.metrics.ranking import ranks_of_each as ranks_of_each
 from kinoscope.evaluation.metrics.ranking import recall_at as recall_at
 from kinoscope.evaluation.metrics.ranking import tied as tied
+from kinoscope.evaluation.metrics.reliability import calibration_error as calibration_error
+from kinoscope.evaluation.metrics.reliability import reliability as reliability
 from kinoscope.evaluation.metrics.significance import PerQuery as PerQuery
 from kinoscope.evaluation.metrics.significance import compared as compared
 from kinoscope.evaluation.metrics.significance import paired_p_value as paired_p_value

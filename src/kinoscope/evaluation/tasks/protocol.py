@@ -7,12 +7,12 @@ from typing import Protocol
 
 import numpy as np
 
+from kinoscope.clips import read_clip
 from kinoscope.documents import Document
 from kinoscope.errors import UsageError
 from kinoscope.evaluation.metrics import PerQuery
 from kinoscope.evaluation.results import Metric
 from kinoscope.sampling import SamplingConfig
-from kinoscope.training.sources.clips import read_clip
 from kinoscope.types import ClipEmbeddings, Float32, Frames
 
 

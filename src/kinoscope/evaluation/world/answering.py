@@ -9,12 +9,11 @@ import torch
 
 from kinoscope.backbones.likelihood import log_likelihoods
 from kinoscope.backbones.mllm import MLLM
-from kinoscope.backbones.session import last_states
 from kinoscope.evaluation.world.matching import Pair
 from kinoscope.evaluation.world.questions import Asked
 from kinoscope.evaluation.world.videos import WorldVideos
-from kinoscope.prompts import CHAT, choice_prompt
-from kinoscope.training.lesson_losses import ANSWERS, MATCHES
+from kinoscope.matcher import yes_margins
+from kinoscope.prompts import MATCHES, choice_prompt
 from kinoscope.types import Content, Float64
 
 Item = TypeVar("Item")
@@ -63,17 +62,7 @@ def match_margins(
 def _margins(backbone: MLLM, videos: WorldVideos, pairs: Sequence[Pair]) -> Float64:
     texts = [(pair.video, text) for pair in pairs for text in (pair.true, pair.wrong)]
     contents = _shown(videos, [(video, MATCHES.format(text=text)) for video, text in texts])
-    tokenizer = backbone.checkpoint.family.processor.tokenizer
-    ids = [tokenizer(word, add_special_tokens=False)["input_ids"][0] for word in ANSWERS]
-    margins_N = np.full(len(contents), np.nan)
-    with torch.inference_mode():
-        yes_D, no_D = backbone.head_rows(torch.tensor(ids)).float()
-        for rows, batch in backbone.batches(contents, CHAT, share=True):
-            states_BD = last_states(backbone.hidden(batch), batch["attention_mask"])
-            with _full_precision(backbone):
-                margins_N[rows] = (states_BD.float() @ (yes_D - no_D)).cpu().numpy()
-    assert np.isfinite(margins_N).all(), "a text without a margin"
-    return margins_N.reshape(-1, 2)
+    return yes_margins(backbone, contents).reshape(-1, 2)
 
 
 def _shown(videos: WorldVideos, asked: Sequence[tuple[int, str]]) -> list[Content]:

@@ -16,13 +16,13 @@ from kinoscope.evaluation.metrics import mean_with_interval
 from kinoscope.evaluation.results import Metric
 from kinoscope.evaluation.world.vectors import embed_clips, embed_texts
 from kinoscope.evaluation.world.videos import WorldVideos
+from kinoscope.spans import peak_of
 from kinoscope.training.sources import Example
 from kinoscope.types import Features, Float64, Span
 
 LENGTHS = (1, 2, 3, 4, 5, 6)
 """Frames of the candidates."""
 THRESHOLDS = {"r1_03": 0.3, "r1_05": 0.5, "r1_07": 0.7}
-_FLAT = 1e-6  # a curve that is nowhere higher above its mean has no peak
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,22 +153,6 @@ def curve(windows_N: Float64, length: int, frames: int) -> Float64:
         counts_F[first : first + length] += 1
     assert counts_F.all(), f"{len(windows_N)} windows of {length} do not cover {frames} frames"
     return sums_F / counts_F
-
-
-def peak_of(centred_F: Float64) -> tuple[int, int] | None:
-    """First frame and length of the run with the largest sum; None if no value is above 0.
-
-    Of equal sums the first run, and of those from one frame the shortest (Kadane's algorithm).
-    """
-    best, found = _FLAT, None
-    total, first = 0.0, 0
-    for frame, value in enumerate(centred_F):
-        if total <= 0:
-            total, first = 0.0, frame
-        total += float(value)
-        if total > best:
-            best, found = total, (first, frame - first + 1)
-    return found
 
 
 def ious(method: Method, searched: Sequence[Searched], fps: float) -> Float64:

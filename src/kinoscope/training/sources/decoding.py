@@ -11,12 +11,12 @@ from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
+from kinoscope.clips import Cut
 from kinoscope.errors import MediaError, MediaFault, SetupError
 from kinoscope.index.decoding import Chunk, DecodePool, Failed, Finished
 from kinoscope.index.scan import FoundFile
 from kinoscope.index.worker import DecodeRequest
 from kinoscope.sampling import SamplingConfig
-from kinoscope.training.sources.clips import Cut
 from kinoscope.training.sources.protocol import Source
 from kinoscope.types import Frames, Span
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 
+from kinoscope.clips import read_clip
 from kinoscope.errors import MediaError, UsageError
 from kinoscope.sampling import SamplingConfig
-from kinoscope.training.sources.clips import read_clip
 from kinoscope.training.sources.problems import Problems, Unfit
 from kinoscope.training.sources.protocol import Example
 from kinoscope.types import Frames, Span

@@ -12,11 +12,11 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
+from kinoscope.clips import read_clip
 from kinoscope.errors import MediaError, SetupError, UsageError
 from kinoscope.sampling import SamplingConfig
 from kinoscope.training.sources import fields
 from kinoscope.training.sources.captions import known_of
-from kinoscope.training.sources.clips import read_clip
 from kinoscope.training.sources.folder import number_in
 from kinoscope.training.sources.problems import Problems, Unfit
 from kinoscope.training.sources.protocol import Example

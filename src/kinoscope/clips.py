@@ -22,36 +22,44 @@ class Cut:
     def __init__(self, sampling: SamplingConfig, span: Span | None = None) -> None:
         self._stream = ClipStream(replace(sampling, windows=()), _no_vectors)
         self._span, self._count = span, 0
-        self._before: Frames | None = None
+        self._before: Features | None = None
 
     def add(self, frames: Frames) -> None:
         """Takes the next frames of the film."""
+        self.add_features(Features(frames.rgb_FHWC, frames.times_F))
+
+    def add_features(self, features: Features) -> None:
+        """Takes what a model sees in the next frames of the film, in place of the frames."""
         if self._span is not None:
             edges = [self._span.start_s, self._span.end_s]
-            first, behind = frames.times_F.searchsorted(edges, side="left")
+            first, behind = features.times_F.searchsorted(edges, side="left")
             if not self._count and (first or self._before is None):
-                self._before = frames.take([max(0, int(first) - 1)])
-            frames = frames.take(range(int(first), int(behind)))
-        if len(frames):
-            self._count += len(frames)
-            self._stream.add(Features(frames.rgb_FHWC, frames.times_F))
+                self._before = features.take([max(0, int(first) - 1)])
+            features = features.take(range(int(first), int(behind)))
+        if len(features):
+            self._count += len(features)
+            self._stream.add(features)
 
     def frames(self, path: Path, end_s: float) -> Frames:
-        """All of the film having been added, which ends at `end_s`.
+        """The frames, where frames were added; see `features`."""
+        chosen = self.features(end_s, str(path))
+        return Frames(chosen.values_F, chosen.times_F)  # type: ignore[arg-type]
+
+    def features(self, end_s: float, name: str) -> Features:
+        """All of the film of that name having been added, which ends at `end_s`.
 
         Raises `MediaError` for a span behind the end.
         """
         if self._span is not None and self._span.start_s >= end_s:
             raise MediaError(
                 "no_frames",
-                f"{path} ends at {end_s:.3f} s, before the span [{self._span.start_s},"
-                f" {self._span.end_s}): mend the annotation",
+                f"{name} ends at {end_s:.3f} s, before the span [{self._span.start_s},"
+                f" {self._span.end_s}): choose one inside it",
             )
         if not self._count:
-            assert self._before is not None, f"{path} gave no frame at all"
+            assert self._before is not None, f"{name} gave no frame at all"
             return self._before
-        chosen = self._stream.whole()
-        return Frames(chosen.values_F, chosen.times_F)  # type: ignore[arg-type]
+        return self._stream.whole()
 
 
 def read_clip(path: Path, sampling: SamplingConfig, span: Span | None = None) -> Frames:
