@@ -56,7 +56,12 @@ def run(files: Files, model: Model) -> TaskResult:
     left_out = found.left_out(
         encoder, found.rows_without_video + len(asked) - len(answered.queries)
     )
-    return TaskResult(values=answered.recalls("cvr", CUTOFFS), protocol=protocol, left_out=left_out)
+    return TaskResult(
+        values=answered.recalls("cvr", CUTOFFS),
+        protocol=protocol,
+        left_out=left_out,
+        rankings={"cvr": answered.rankings()},
+    )
 
 
 def judged(
@@ -82,6 +87,7 @@ def judged(
         positives=[[row[t] for t in each.targets if t in row] for _, each in kept],
         queries=[each.name for _, each in kept],
         videos=[each.source.id for _, each in kept],
+        items=[film.id for film in row],
         shown_QN=shown_QN,
     )
 

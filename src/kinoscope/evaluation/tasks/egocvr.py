@@ -11,6 +11,7 @@ from kinoscope.evaluation.tasks.egocvr_files import CUTOFFS, place_of, read_clip
 from kinoscope.evaluation.tasks.encoding import Encoder
 from kinoscope.evaluation.tasks.films import Films
 from kinoscope.evaluation.tasks.protocol import Benchmark, Files, Film, Model, TaskResult
+from kinoscope.evaluation.tasks.rankings import Rankings
 from kinoscope.types import Bool, Int64
 
 _LEAST = 2
@@ -31,6 +32,7 @@ def run(files: Files, model: Model) -> TaskResult:
     readable = [name for name, film in films.items() if film.id not in encoder.failed]
     column_of = _columns(clips, readable)
     values: dict[str, PerQuery] = {}
+    rankings: dict[str, Rankings] = {}
     protocol: dict[str, object] = {"clips": len(readable), "own_source": "masked"}
     for kind, cutoffs in CUTOFFS.items():
         numbers = [asked[name].clips[kind] for name in answered.queries]
@@ -45,8 +47,9 @@ def run(files: Files, model: Model) -> TaskResult:
         if kept:
             part = replace(answered, positives=right, shown_QN=shown_QN).only(kept)
             values |= part.recalls(kind, cutoffs)
+            rankings[kind] = part.rankings()
     left_out = found.left_out(encoder, lost + len(asked) - len(answered.queries))
-    return TaskResult(values=values, protocol=protocol, left_out=left_out)
+    return TaskResult(values=values, protocol=protocol, left_out=left_out, rankings=rankings)
 
 
 def _present(found: Films, names: Sequence[str]) -> dict[str, Film]:

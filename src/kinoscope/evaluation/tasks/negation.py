@@ -9,6 +9,7 @@ from kinoscope.evaluation.tasks.captions import Rows
 from kinoscope.evaluation.tasks.encoding import Encoder
 from kinoscope.evaluation.tasks.films import Films
 from kinoscope.evaluation.tasks.protocol import Benchmark, Files, Model, TaskResult
+from kinoscope.evaluation.tasks.rankings import Rankings
 from kinoscope.evaluation.tasks.retrieval import gathered, text_to_video
 from kinoscope.training.sources.problems import Problems
 from kinoscope.training.sources.rows import csv_rows
@@ -19,6 +20,7 @@ _IDS = ("video_id", "image_id", "filepath", "image_path")
 def run(files: Files, model: Model) -> TaskResult:
     """R@1, 5, 10 of text to video by the standard captions and by the negated ones, apart."""
     values: dict[str, PerQuery] = {}
+    rankings: dict[str, Rankings] = {}
     protocol: dict[str, object] = {"captions": "each asks alone"}
     found = Films(files["videos"], files["standard"])
     encoder, lost = Encoder(model), 0
@@ -26,6 +28,7 @@ def run(files: Files, model: Model) -> TaskResult:
         data = gathered(found, _captions(files, kind, found.problems))
         asked, gallery = text_to_video(data, encoder)
         values |= asked.recalls(f"{kind}_t2v")
+        rankings[f"{kind}_t2v"] = asked.rankings()
         protocol[f"{kind}_queries"] = len(asked.queries)
         protocol[f"{kind}_gallery"] = len(gallery)
         lost += len(data.texts) - len(asked.queries)
@@ -33,6 +36,7 @@ def run(files: Files, model: Model) -> TaskResult:
         values=values,
         protocol=protocol,
         left_out=found.left_out(encoder, found.rows_without_video + lost),
+        rankings=rankings,
     )
 
 

@@ -11,6 +11,7 @@ from kinoscope.documents import Document
 from kinoscope.errors import UsageError
 from kinoscope.evaluation.metrics import PerQuery
 from kinoscope.evaluation.results import Metric
+from kinoscope.evaluation.tasks.rankings import Rankings
 from kinoscope.sampling import SamplingConfig
 from kinoscope.training.sources.clips import read_clip
 from kinoscope.types import ClipEmbeddings, Float32, Frames
@@ -83,13 +84,14 @@ class TaskResult:
     """Values by query, from which means, intervals and tests come; figures that are no mean.
 
     `protocol` says in plain JSON what was asked: galleries, rules of several captions, chance,
-    ceilings, counts.
+    ceilings, counts. `rankings` has the lists behind the values, by the beginning of their names.
     """
 
     values: Mapping[str, PerQuery]
     figures: Mapping[str, Metric] = field(default_factory=dict)
     protocol: Mapping[str, object] = field(default_factory=dict)
     left_out: LeftOut = LeftOut()
+    rankings: Mapping[str, Rankings] = field(default_factory=dict)
 
     @property
     def metrics(self) -> dict[str, Metric]:

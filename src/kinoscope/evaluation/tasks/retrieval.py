@@ -63,7 +63,8 @@ def retrieval(data: Captioned, model: Model) -> TaskResult:
     """
     encoder = Encoder(model)
     t2v, names = text_to_video(data, encoder)
-    values, figures = _figures(t2v, names)
+    v2t = _video_to_text(t2v, names)
+    values, figures = _figures(t2v, v2t)
     words = sorted(len(text.split()) for text in data.texts)
     protocol = {
         "gallery_videos": len(names),
@@ -76,7 +77,13 @@ def retrieval(data: Captioned, model: Model) -> TaskResult:
     left_out = data.found.left_out(
         encoder, data.found.rows_without_video + len(data.texts) - len(t2v.queries)
     )
-    return TaskResult(values=values, figures=figures, protocol=protocol, left_out=left_out)
+    return TaskResult(
+        values=values,
+        figures=figures,
+        protocol=protocol,
+        left_out=left_out,
+        rankings={"t2v": t2v.rankings(), "v2t": v2t.rankings()},
+    )
 
 
 def text_to_video(data: Captioned, encoder: Encoder) -> tuple[Asked, list[str]]:
@@ -96,24 +103,33 @@ def text_to_video(data: Captioned, encoder: Encoder) -> tuple[Asked, list[str]]:
         positives=[[owner] for owner in owners],
         queries=queries,
         videos=[names[owner] for owner in owners],
+        items=names,
     )
     return asked, names
 
 
-def _figures(t2v: Asked, names: Sequence[str]) -> tuple[dict[str, PerQuery], dict[str, Metric]]:
-    owners = np.array(t2v.positives, np.int64)[:, 0]
-    own_texts = [np.flatnonzero(owners == video).tolist() for video in range(len(names))]
-    scores_VQ = np.asarray(t2v.scores_QN.T)
-    grouped_VV = best_of_groups(scores_VQ, owners.tolist())
-    v2t = Asked(scores_QN=grouped_VV, positives=own(len(names)), queries=names, videos=names)
+def _video_to_text(t2v: Asked, names: Sequence[str]) -> Asked:
+    """Each video asks for its captions, among those of each other video as one item."""
+    owners = [video for (video,) in t2v.positives]
+    return Asked(
+        scores_QN=best_of_groups(np.asarray(t2v.scores_QN.T), owners),
+        positives=own(len(names)),
+        queries=names,
+        videos=names,
+        items=names,
+    )
+
+
+def _figures(t2v: Asked, v2t: Asked) -> tuple[dict[str, PerQuery], dict[str, Metric]]:
     values: dict[str, PerQuery] = {}
     figures: dict[str, Metric] = {}
     for way, each in {"t2v": t2v, "v2t": v2t}.items():
-        place = each.ranks()
-        values |= each.recalls(way) | {f"{way}_mnr": each.values(place.astype(np.float64))}
-        figures[f"{way}_mdr"] = median_with_interval(place, each.videos)
-    if len(owners) > len(names):
-        place, _ = ranks_of_each(scores_VQ, own_texts, rounding=ROUNDING)
+        values |= each.recalls(way)
+        figures[f"{way}_mdr"] = median_with_interval(values[f"{way}_mnr"].values_Q, each.videos)
+    owners = np.array(t2v.positives, np.int64)[:, 0]
+    if len(owners) > len(v2t.queries):
+        own_texts = [np.flatnonzero(owners == video).tolist() for video in range(len(v2t.queries))]
+        place, _ = ranks_of_each(np.asarray(t2v.scores_QN.T), own_texts, rounding=ROUNDING)
         texts_first = np.argsort([text for texts in own_texts for text in texts])
         for k in CUTOFFS:
             values[f"v2t_each_r{k}"] = t2v.values(recall_at(k, place[texts_first]))
