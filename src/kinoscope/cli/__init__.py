@@ -3,6 +3,7 @@
 from kinoscope.cli import analysis as analysis
 from kinoscope.cli import library as library
 from kinoscope.cli import models as models
+from kinoscope.cli import reports as reports
 from kinoscope.cli import training as training
 from kinoscope.cli import triplets as triplets
 from kinoscope.cli import vectors as vectors

@@ -96,9 +96,7 @@ def read_lists(evaluation: Path) -> dict[str, Rankings]:
     except OSError as error:
         raise UsageError(f"cannot read {path} ({error.strerror or error}): check it") from error
     except (pa.ArrowException, UsageError, ValueError) as error:
-        raise UsageError(
-            f"{path} has no lists of this evaluation ({error}): run it again"
-        ) from error
+        raise UsageError(f"{path} has no lists of this run ({error}): run it again") from error
     return found
 
 
