@@ -1,6 +1,7 @@
 """What a model made of a benchmark, saved: one JSON with the whole protocol, one parquet by query.
 
-`FOLDER/MODEL-SPEC/BENCHMARK.json` and, beside it, `BENCHMARK.parquet`. What was limited, taken from
+`FOLDER/MODEL-SPEC/BENCHMARK.json` and, beside it, `BENCHMARK.parquet`; where queries have lists of
+items also `BENCHMARK-run.parquet` (`query_lists.py`). What was limited, taken from
 another split or scored otherwise says so in its name, so that it never replaces the whole run.
 """
 
@@ -15,9 +16,11 @@ from typing import Any, get_args, get_origin
 
 from kinoscope.errors import UsageError
 from kinoscope.evaluation.metrics import PerQuery
+from kinoscope.evaluation.query_lists import write_lists
 from kinoscope.evaluation.query_values import read_values, write_values
 from kinoscope.evaluation.results import Metric, write_atomically
 from kinoscope.evaluation.tasks.protocol import LeftOut
+from kinoscope.evaluation.tasks.rankings import Rankings
 from kinoscope.types import EmbedderSpec
 
 SCHEMA = 1
@@ -104,6 +107,7 @@ class Evaluation:
         vectors: `embedded` now, and `cached`, taken from an earlier run.
         values: of those figures that are means, one value a query; their names are in `metrics`.
         variant: what sets it apart from the usual run, such as `validation` or `dual-softmax`.
+        rankings: lists behind the values, to be saved; none in what was read: see `read_lists`.
     """
 
     benchmark: str
@@ -119,6 +123,7 @@ class Evaluation:
     vectors: Mapping[str, int]
     values: Mapping[str, PerQuery]
     variant: tuple[str, ...] = ()
+    rankings: Mapping[str, Rankings] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name in (self.benchmark, *self.metrics):
@@ -148,7 +153,7 @@ class Evaluation:
 
 
 def save_evaluation(found: Evaluation, folder: Path = FOLDER) -> Path:
-    """Writes both files, each whole or not at all, the JSON last; returns its path.
+    """Writes its files, each whole or not at all, the JSON last; returns its path.
 
     Raises `UsageError` for what JSON cannot hold.
     """
@@ -169,6 +174,7 @@ def save_evaluation(found: Evaluation, folder: Path = FOLDER) -> Path:
         text.encode()
     except (TypeError, ValueError) as error:
         raise UsageError(f"{found.stem} is not plain finite JSON ({error})") from None
+    write_lists(path, found.rankings)
     write_atomically(path, text + "\n")
     return path
 

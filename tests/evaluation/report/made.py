@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 
 from kinoscope.evaluation.metrics import PerQuery, ranks, recall_at
-from kinoscope.evaluation.query_lists import write_lists
 from kinoscope.evaluation.saved import Evaluation, Protocol, save_evaluation
 from kinoscope.evaluation.tasks.moment_figures import Sought, Told, judged, told_windows
 from kinoscope.evaluation.tasks.protocol import Film, LeftOut
@@ -68,12 +67,11 @@ def retrieval_values(scores_QN, first=0):
 
 def save_retrieval(folder: Path, model="mini", *, seed=1, skill=2.0, first=0, **changes) -> Path:
     scores_QN = scores(seed, skill)
-    found = evaluation("msr-vtt", retrieval_values(scores_QN, first), model, **changes)
-    path = save_evaluation(found, folder)
     names = [f"q{n}" for n in range(QUERIES)], [f"v{n}" for n in range(QUERIES)]
     lists = first_of(scores_QN, [[n] for n in range(QUERIES)], names=names)
-    write_lists(path, {"t2v": lists})
-    return path
+    values = retrieval_values(scores_QN, first)
+    found = evaluation("msr-vtt", values, model, rankings={"t2v": lists}, **changes)
+    return save_evaluation(found, folder)
 
 
 def save_moments(folder: Path, videos: tuple[str, ...], model="mini", texts="a door opens") -> Path:
@@ -86,9 +84,9 @@ def save_moments(folder: Path, videos: tuple[str, ...], model="mini", texts="a d
         each.name: Told(np.array([[1.0 + n / 2, 2.0 + n / 2, 0.5]]), np.zeros(0))
         for n, each in enumerate(asked)
     }
-    path = save_evaluation(evaluation("charades-sta", judged(asked, told), model), folder)
-    write_lists(path, {"moments": told_windows(asked, told)})
-    return path
+    lists = {"moments": told_windows(asked, told)}
+    found = evaluation("charades-sta", judged(asked, told), model, rankings=lists)
+    return save_evaluation(found, folder)
 
 
 def other(model="other", **changes) -> dict[str, object]:

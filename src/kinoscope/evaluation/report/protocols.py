@@ -23,7 +23,6 @@ def asked(found: Evaluation) -> dict[str, str]:
         for field in fields(Protocol)
         if field.name not in OF_THE_MODEL and field.name != "details"
     }
-    told |= {f"details.{name}": value for name, value in found.protocol.details.items()}
     told["variant"] = " ".join(found.variant) or "none"
     left = found.left_out
     told["left out"] = {
@@ -33,6 +32,11 @@ def asked(found: Evaluation) -> dict[str, str]:
         "queries": left.queries,
     }
     return {name: words(value) for name, value in told.items()}
+
+
+def details(found: Evaluation) -> dict[str, str]:
+    """What the benchmark itself tells of a run: chance and counts, but also ties, by field."""
+    return {name: words(value) for name, value in found.protocol.details.items()}
 
 
 def read(found: Evaluation) -> dict[str, str]:
@@ -62,6 +66,7 @@ def difference_tables(rows: Sequence[Row]) -> list[Table]:
     tables = []
     for caption, of in (
         ("Asked differently: these rows do not compare in figures that this changes", asked),
+        ("Told differently by the benchmark, of the question or of the answers", details),
         ("Read differently by the models", read),
     ):
         told = [of(row.found) for row in rows]
