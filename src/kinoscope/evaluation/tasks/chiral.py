@@ -9,7 +9,14 @@ import numpy as np
 from kinoscope.evaluation.metrics import PerQuery
 from kinoscope.evaluation.tasks.actions import read
 from kinoscope.evaluation.tasks.encoding import Encoder
-from kinoscope.evaluation.tasks.protocol import Benchmark, Files, Model, TaskResult
+from kinoscope.evaluation.tasks.protocol import (
+    USUAL,
+    Benchmark,
+    Files,
+    Model,
+    Options,
+    TaskResult,
+)
 from kinoscope.evaluation.tasks.recalls import Asked
 from kinoscope.types import Bool, Float32
 
@@ -24,12 +31,12 @@ def galleries(ids: list[str]) -> Iterator[tuple[str, Bool]]:
     yield from zip(GALLERIES, (same, alike, np.ones_like(mine)), strict=True)
 
 
-def run(dataset: str, files: Files, model: Model) -> TaskResult:
+def run(dataset: str, files: Files, model: Model, options: Options) -> TaskResult:
     """R@1, 5, 10 and mAP of text to video and of video to text, in each gallery.
 
     `ceiling` has what perfect scores reach: equal texts of two groups tie.
     """
-    data = read(dataset, files)
+    data = read(dataset, files, options.limit)
     encoder = Encoder(model)
     films = list(data.films)
     videos = encoder.films(films)
@@ -39,8 +46,8 @@ def run(dataset: str, files: Files, model: Model) -> TaskResult:
     names = [films[place].id for place in videos.places]
     said = np.array([data.texts[name] for name in ids])
     perfect_TV = (said[:, None] == said[own]).astype(np.float32)
-    values, lonely = _values(texts_TD @ videos.vectors_ND.T, ids, own, names)
-    best, _ = _values(perfect_TV, ids, own, names)
+    values, lonely = _values(texts_TD @ videos.vectors_ND.T, ids, (own, names), options)
+    best, _ = _values(perfect_TV, ids, (own, names), USUAL)
     protocol: dict[str, object] = {
         "texts": len(ids),
         "videos": len(names),
@@ -53,9 +60,13 @@ def run(dataset: str, files: Files, model: Model) -> TaskResult:
 
 
 def _values(
-    scores_TV: Float32, ids: list[str], own: list[int], names: list[str]
+    scores_TV: Float32, ids: list[str], videos: tuple[list[int], list[str]], options: Options
 ) -> tuple[dict[str, PerQuery], dict[str, int]]:
-    """Queries of text to video are clustered by group, those of video to text by video."""
+    """Queries of text to video are clustered by group, those of video to text by video.
+
+    `videos` are the numbers of their texts, and their names.
+    """
+    own, names = videos
     of_text = defaultdict(list)
     for video, text in enumerate(own):
         of_text[text].append(video)
@@ -75,7 +86,7 @@ def _values(
         lonely[gallery] = int((~several_T).sum())
         for way, asked, kept in (("t2v", t2v, several_T), ("v2t", v2t, several_T[own])):
             if kept.any():
-                some = asked.only(np.flatnonzero(kept).tolist())
+                some = asked.scored(options).only(np.flatnonzero(kept).tolist())
                 values |= some.recalls(f"{gallery}_{way}")
                 values[f"{gallery}_{way}_map"] = some.precisions()
     return values, lonely
@@ -90,6 +101,7 @@ BENCHMARKS: Mapping[str, Benchmark] = {
         },
         run=partial(run, dataset),
         source="arXiv 2512.13511",
+        galleries=True,
     )
     for dataset in ("ssv2", "epic", "charades")
 }

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -18,7 +18,7 @@ from kinoscope.evaluation.metrics.checks import ROUNDING
 from kinoscope.evaluation.results import Metric
 from kinoscope.evaluation.tasks.encoding import Encoder
 from kinoscope.evaluation.tasks.films import Films
-from kinoscope.evaluation.tasks.protocol import Film, Model, TaskResult
+from kinoscope.evaluation.tasks.protocol import Film, Model, Options, TaskResult
 from kinoscope.evaluation.tasks.recalls import CUTOFFS, Asked, own
 from kinoscope.training.sources import fields
 
@@ -55,7 +55,7 @@ def gathered(found: Films, rows: Iterable[tuple[str, Sequence[str], object]]) ->
     return Captioned(found, tuple(films), tuple(texts), tuple(owners))
 
 
-def retrieval(data: Captioned, model: Model) -> TaskResult:
+def retrieval(data: Captioned, model: Model, options: Options) -> TaskResult:
     """R@1, 5 and 10, median and mean ranks, both ways; a tie counts against the query.
 
     Text to video each caption asks alone. Video to text any caption of the video is right, and
@@ -63,7 +63,7 @@ def retrieval(data: Captioned, model: Model) -> TaskResult:
     """
     encoder = Encoder(model)
     t2v, names = text_to_video(data, encoder)
-    values, figures = _figures(t2v, names)
+    values, figures = _figures(t2v, names, options)
     words = sorted(len(text.split()) for text in data.texts)
     protocol = {
         "gallery_videos": len(names),
@@ -100,12 +100,15 @@ def text_to_video(data: Captioned, encoder: Encoder) -> tuple[Asked, list[str]]:
     return asked, names
 
 
-def _figures(t2v: Asked, names: Sequence[str]) -> tuple[dict[str, PerQuery], dict[str, Metric]]:
-    owners = np.array(t2v.positives, np.int64)[:, 0]
+def _figures(
+    asked: Asked, names: Sequence[str], options: Options
+) -> tuple[dict[str, PerQuery], dict[str, Metric]]:
+    owners = np.array(asked.positives, np.int64)[:, 0]
     own_texts = [np.flatnonzero(owners == video).tolist() for video in range(len(names))]
-    scores_VQ = np.asarray(t2v.scores_QN.T)
+    scores_VQ = np.asarray(asked.scores_QN.T)
     grouped_VV = best_of_groups(scores_VQ, owners.tolist())
-    v2t = Asked(scores_QN=grouped_VV, positives=own(len(names)), queries=names, videos=names)
+    back = Asked(scores_QN=grouped_VV, positives=own(len(names)), queries=names, videos=names)
+    t2v, v2t = asked.scored(options), back.scored(options)
     values: dict[str, PerQuery] = {}
     figures: dict[str, Metric] = {}
     for way, each in {"t2v": t2v, "v2t": v2t}.items():
@@ -113,7 +116,8 @@ def _figures(t2v: Asked, names: Sequence[str]) -> tuple[dict[str, PerQuery], dic
         values |= each.recalls(way) | {f"{way}_mnr": each.values(place.astype(np.float64))}
         figures[f"{way}_mdr"] = median_with_interval(place, each.videos)
     if len(owners) > len(names):
-        place, _ = ranks_of_each(scores_VQ, own_texts, rounding=ROUNDING)
+        each_VQ = replace(back, scores_QN=scores_VQ, positives=own_texts).scored(options).scores_QN
+        place, _ = ranks_of_each(each_VQ, own_texts, rounding=ROUNDING)
         texts_first = np.argsort([text for texts in own_texts for text in texts])
         for k in CUTOFFS:
             values[f"v2t_each_r{k}"] = t2v.values(recall_at(k, place[texts_first]))

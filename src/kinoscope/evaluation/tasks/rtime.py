@@ -12,7 +12,15 @@ from kinoscope.evaluation.metrics.checks import ROUNDING
 from kinoscope.evaluation.metrics.choices import right_wins, tied_pairs
 from kinoscope.evaluation.tasks.encoding import Encoder
 from kinoscope.evaluation.tasks.films import Films
-from kinoscope.evaluation.tasks.protocol import Benchmark, Files, Film, Model, TaskResult
+from kinoscope.evaluation.tasks.protocol import (
+    USUAL,
+    Benchmark,
+    Files,
+    Film,
+    Model,
+    Options,
+    TaskResult,
+)
 from kinoscope.evaluation.tasks.recalls import Asked, own, row_dots
 from kinoscope.training.sources import fields
 from kinoscope.training.sources.problems import Problems
@@ -32,9 +40,9 @@ class BothWays:
     texts: tuple[Float32, Float32]
 
 
-def run(files: Files, model: Model) -> TaskResult:
+def run(files: Files, model: Model, options: Options) -> TaskResult:
     """Reads the files and asks all three forms: binary, 1 K, and 2 K with the reversals."""
-    found = Films(files["videos"], files["captions"])
+    found = Films(files["videos"], files["captions"], options.limit)
     films: dict[Film, tuple[str, str]] = {}
     for where, entry in _entries(files, found.problems):
         with found.problems.at(where):
@@ -58,13 +66,13 @@ def run(files: Files, model: Model) -> TaskResult:
         ),
     )
     return TaskResult(
-        values=judged(both),
+        values=judged(both, options),
         protocol={"videos": len(kept), "chance_binary": 0.5, "ties": "count as wrong"},
         left_out=found.left_out(encoder, found.rows_without_video + len(films) - len(kept)),
     )
 
 
-def judged(both: BothWays) -> dict[str, PerQuery]:
+def judged(both: BothWays, options: Options = USUAL) -> dict[str, PerQuery]:
     """`binary_t2v`: the caption's own video above its reversal; `binary_v2t`: the video's own
     caption above its reversal's; recall among forward videos (`1k`), and among all (`2k`)."""
     names, (videos_ND, turned_ND), (texts_ND, other_ND) = both.names, both.videos, both.texts
@@ -89,7 +97,7 @@ def judged(both: BothWays) -> dict[str, PerQuery]:
             asked = Asked(
                 scores_QN=scores_QN, positives=own(len(queries)), queries=queries, videos=about
             )
-            values |= asked.recalls(f"{way}_{size}")
+            values |= asked.scored(options).recalls(f"{way}_{size}")
     return values
 
 
@@ -110,6 +118,9 @@ def _caption(entry: Mapping[str, Any], names: tuple[str, ...]) -> str:
 
 BENCHMARKS: Mapping[str, Benchmark] = {
     "rtime": Benchmark(
-        files={"captions": "test.json", "videos": "videos"}, run=run, source="arXiv 2412.19178"
+        files={"captions": "test.json", "videos": "videos"},
+        run=run,
+        source="arXiv 2412.19178",
+        galleries=True,
     )
 }
