@@ -16,7 +16,7 @@ RESULTS = ROOT / "results"
 COMMANDS = (
     *("index", "search", "info", "remove", "embed"),
     *("setup", "samples", "models", "export", "interpolate", "doctor"),
-    *("train", "triplets", "triplets make", "analyze", "report", "export-run"),
+    *("train", "triplets", "triplets make", "analyze", "eval", "report", "export-run"),
     *("world", "world fetch", "world make", "world show"),
 )
 
@@ -50,7 +50,7 @@ EXIT_CODES = """## Exit codes
 | 4 | an index that is missing, foreign, newer, locked or damaged, or a full disk |
 | 5 | vectors of two different embedders |
 | 6 | model weights or sample clips are absent or not the pinned ones |
-| 7 | done and committed, but some files are in quarantine |
+| 7 | done and saved, but some files are in quarantine, or a benchmark lacks some |
 | 130 | interrupted by Ctrl-C; what was finished is committed |
 """
 

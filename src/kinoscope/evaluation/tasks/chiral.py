@@ -9,7 +9,14 @@ import numpy as np
 from kinoscope.evaluation.metrics import PerQuery
 from kinoscope.evaluation.tasks.actions import read
 from kinoscope.evaluation.tasks.encoding import Encoder
-from kinoscope.evaluation.tasks.protocol import Benchmark, Files, Model, TaskResult
+from kinoscope.evaluation.tasks.protocol import (
+    USUAL,
+    Benchmark,
+    Files,
+    Model,
+    Options,
+    TaskResult,
+)
 from kinoscope.evaluation.tasks.recalls import Asked
 from kinoscope.types import Bool, Float32
 
@@ -24,12 +31,12 @@ def galleries(ids: list[str]) -> Iterator[tuple[str, Bool]]:
     yield from zip(GALLERIES, (same, alike, np.ones_like(mine)), strict=True)
 
 
-def run(dataset: str, files: Files, model: Model) -> TaskResult:
+def run(dataset: str, files: Files, model: Model, options: Options) -> TaskResult:
     """R@1, 5, 10 and mAP of text to video and of video to text, in each gallery.
 
     `ceiling` has what perfect scores reach: equal texts of two groups tie.
     """
-    data = read(dataset, files)
+    data = read(dataset, files, options.limit)
     encoder = Encoder(model)
     films = list(data.films)
     videos = encoder.films(films)
@@ -39,8 +46,8 @@ def run(dataset: str, files: Files, model: Model) -> TaskResult:
     names = [films[place].id for place in videos.places]
     said = np.array([data.texts[name] for name in ids])
     perfect_TV = (said[:, None] == said[own]).astype(np.float32)
-    asked, lonely = _asked(texts_TD @ videos.vectors_ND.T, ids, own, names)
-    best = _values(_asked(perfect_TV, ids, own, names)[0])
+    asked, lonely = _asked(texts_TD @ videos.vectors_ND.T, ids, own, names, options)
+    best = _values(_asked(perfect_TV, ids, own, names, USUAL)[0])
     protocol: dict[str, object] = {
         "texts": len(ids),
         "videos": len(names),
@@ -58,7 +65,7 @@ def run(dataset: str, files: Files, model: Model) -> TaskResult:
 
 
 def _asked(
-    scores_TV: Float32, ids: list[str], own: list[int], names: list[str]
+    scores_TV: Float32, ids: list[str], own: list[int], names: list[str], options: Options
 ) -> tuple[dict[str, Asked], dict[str, int]]:
     """Each gallery both ways, and how many texts are alone in it, which are not asked.
 
@@ -83,7 +90,8 @@ def _asked(
         lonely[gallery] = int((~several_T).sum())
         for way, asked, kept in (("t2v", t2v, several_T), ("v2t", v2t, several_T[own])):
             if kept.any():
-                found[f"{gallery}_{way}"] = asked.only(np.flatnonzero(kept).tolist())
+                some = asked.scored(options).only(np.flatnonzero(kept).tolist())
+                found[f"{gallery}_{way}"] = some
     return found, lonely
 
 
@@ -103,6 +111,7 @@ BENCHMARKS: Mapping[str, Benchmark] = {
         },
         run=partial(run, dataset),
         source="arXiv 2512.13511",
+        galleries=True,
     )
     for dataset in ("ssv2", "epic", "charades")
 }

@@ -10,7 +10,14 @@ from kinoscope.evaluation.tasks.composed import judged
 from kinoscope.evaluation.tasks.egocvr_files import CUTOFFS, place_of, read_clips, read_queries
 from kinoscope.evaluation.tasks.encoding import Encoder
 from kinoscope.evaluation.tasks.films import Films
-from kinoscope.evaluation.tasks.protocol import Benchmark, Files, Film, Model, TaskResult
+from kinoscope.evaluation.tasks.protocol import (
+    Benchmark,
+    Files,
+    Film,
+    Model,
+    Options,
+    TaskResult,
+)
 from kinoscope.evaluation.tasks.rankings import Rankings
 from kinoscope.types import Bool, Int64
 
@@ -18,9 +25,9 @@ _LEAST = 2
 """Clips of a gallery: the authors ask nothing in a smaller one."""
 
 
-def run(files: Files, model: Model) -> TaskResult:
+def run(files: Files, model: Model, options: Options) -> TaskResult:
     """R@1, 5, 10 in each query's global gallery and R@1, 2, 3 in its local one."""
-    found = Films(files["videos"], files["annotations"])
+    found = Films(files["videos"], files["annotations"], options.limit)
     clips = read_clips(files, found)
     asked = {each.query.name: each for each in read_queries(files, found, clips)}
     lost = found.rows_without_video
@@ -46,6 +53,7 @@ def run(files: Files, model: Model) -> TaskResult:
         protocol[f"{kind}_not_asked"] = len(right) - len(kept)
         if kept:
             part = replace(answered, positives=right, shown_QN=shown_QN).only(kept)
+            part = part.scored(options)
             values |= part.recalls(kind, cutoffs)
             rankings[kind] = part.rankings()
     left_out = found.left_out(encoder, lost + len(asked) - len(answered.queries))
@@ -84,5 +92,6 @@ BENCHMARKS: Mapping[str, Benchmark] = {
         },
         run=run,
         source="arXiv 2407.16658",
+        galleries=True,
     )
 }

@@ -21,7 +21,7 @@ class Rankings:
         queries, items: names; a row's are `queries[query_L]` and `items[item_L]`.
         query_L, item_L: their numbers.
         rank_L: place in the whole list, from 1; 0 for what is right and was never told.
-        score_L: as the model gave it; 0 where the rank is 0.
+        score_L: what the list is ordered by; 0 where the rank is 0.
         right_L: whether the item answers the query.
         spans_L2: start and end in seconds, of items that are windows of a video.
         texts: of the queries, where a person may want to read them; else empty.

@@ -1,12 +1,14 @@
 """Queries with their galleries and what is right in them, as values by query."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from kinoscope.evaluation.metrics import PerQuery, average_precisions, ranks, recall_at, tied
 from kinoscope.evaluation.metrics.checks import ROUNDING, Positives, Scores
+from kinoscope.evaluation.metrics.dual_softmax import dual_softmax
+from kinoscope.evaluation.tasks.protocol import Options
 from kinoscope.evaluation.tasks.rankings import Rankings, first_of
 from kinoscope.types import Bool, Float64, Int64
 
@@ -63,6 +65,12 @@ class Asked:
             names=(self.queries, self.items),
             shown_QN=self.shown_QN,
         )
+
+    def scored(self, options: Options) -> "Asked":
+        """The same, by dual softmax if that is asked for."""
+        if not options.dual_softmax:
+            return self
+        return replace(self, scores_QN=dual_softmax(self.scores_QN, self.shown_QN))
 
     def only(self, kept: Sequence[int]) -> "Asked":
         """Some of the queries."""

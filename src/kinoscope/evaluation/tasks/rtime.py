@@ -12,7 +12,14 @@ from kinoscope.evaluation.metrics.checks import ROUNDING
 from kinoscope.evaluation.metrics.choices import right_wins, tied_pairs
 from kinoscope.evaluation.tasks.encoding import Encoder
 from kinoscope.evaluation.tasks.films import Films
-from kinoscope.evaluation.tasks.protocol import Benchmark, Files, Film, Model, TaskResult
+from kinoscope.evaluation.tasks.protocol import (
+    Benchmark,
+    Files,
+    Film,
+    Model,
+    Options,
+    TaskResult,
+)
 from kinoscope.evaluation.tasks.recalls import Asked, own, row_dots
 from kinoscope.training.sources import fields
 from kinoscope.training.sources.problems import Problems
@@ -32,9 +39,9 @@ class BothWays:
     texts: tuple[Float32, Float32]
 
 
-def run(files: Files, model: Model) -> TaskResult:
+def run(files: Files, model: Model, options: Options) -> TaskResult:
     """Reads the files and asks all three forms: binary, 1 K, and 2 K with the reversals."""
-    found = Films(files["videos"], files["captions"])
+    found = Films(files["videos"], files["captions"], options.limit)
     films: dict[Film, tuple[str, str]] = {}
     for where, entry in _entries(files, found.problems):
         with found.problems.at(where):
@@ -57,7 +64,7 @@ def run(files: Files, model: Model) -> TaskResult:
             encoder.texts([films[listed[place]][1] for place in kept]),
         ),
     )
-    asked = galleries(both)
+    asked = galleries(both, options)
     values = binary(both)
     for name, each in asked.items():
         values |= each.recalls(name)
@@ -82,7 +89,7 @@ def binary(both: BothWays) -> dict[str, PerQuery]:
     return values
 
 
-def galleries(both: BothWays) -> dict[str, Asked]:
+def galleries(both: BothWays, options: Options) -> dict[str, Asked]:
     """Both ways among forward videos (`1k`), and among all (`2k`)."""
     names = both.names
     every = [*names, *(f"{name}-reverse" for name in names)]
@@ -100,7 +107,7 @@ def galleries(both: BothWays) -> dict[str, Asked]:
                 videos=about,
                 items=queries,
             )
-    return found
+    return {name: each.scored(options) for name, each in found.items()}
 
 
 def _of(names: list[str], values_N: Float64) -> PerQuery:
@@ -124,6 +131,9 @@ def _caption(entry: Mapping[str, Any], names: tuple[str, ...]) -> str:
 
 BENCHMARKS: Mapping[str, Benchmark] = {
     "rtime": Benchmark(
-        files={"captions": "test.json", "videos": "videos"}, run=run, source="arXiv 2412.19178"
+        files={"captions": "test.json", "videos": "videos"},
+        run=run,
+        source="arXiv 2412.19178",
+        galleries=True,
     )
 }
