@@ -71,6 +71,7 @@ def test_lists_of_another_run_or_form_are_refused(tmp_path):
     for change, words in (
         (table.drop_columns("rank"), "other columns"),
         (table.slice(0, 0), "it has 0 rows"),
+        (table.append_column("rank", table.column("rank")), "other columns"),
         (table.set_column(3, "rank", pa.array([-1, 0])), "ranks begin at 1"),
         (table.set_column(3, "rank", pa.array([None, 0], pa.int64())), "a row without rank"),
         (table.set_column(4, "score", pa.array([float("nan"), 0.0])), "NaN or infinite"),

@@ -34,12 +34,13 @@ def report(
     and no other file. What cannot be read is named.
     """
     from kinoscope.evaluation.report import write_report
+    from kinoscope.evaluation.report.blocks import shown
 
     text, page, found = write_report(folders, to, videos=videos, against=against, tell=say)
     rows = sum(len(rows) for rows in found.benchmarks.values())
     say(f"{rows} evaluations, {len(found.analyses)} analyses, {len(found.unread)} files left out")
     for why in found.unread.values():
-        say(f"left out: {why}")
+        say(f"left out: {shown(why)}")
     out(text)
     out(page)
 

@@ -44,7 +44,7 @@ def _judgements_file(to: Path, form: Form, name: str) -> Path:
 
 
 def run_lines(lists: Rankings, tag: str) -> Iterator[str]:
-    """`qid Q0 docid rank score tag`; scores are the model's own, to the last digit."""
+    """`qid Q0 docid rank score tag`; the score is what the list is ordered by."""
     items, word = [plain(name) for name in lists.items], plain(tag)
     for query, rows_K in lists.by_query():
         name = plain(lists.queries[query])

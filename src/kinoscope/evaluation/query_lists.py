@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 _OF = b"kinoscope.values"
 """Names, in the file, the values by query that it belongs to, by their SHA-256."""
 _MOST_BYTES = 2**31
-_MOST_ROWS = 5 * 10**7
+_MOST_ROWS = 10**7
+_MOST_LISTS = 100
 
 
 def lists_beside(evaluation: Path) -> Path:
@@ -90,7 +91,10 @@ def read_lists(evaluation: Path) -> dict[str, Rankings]:
         columns = {name: table.column(name) for name in table.column_names}
         names_L = np.array(columns["list"].to_pylist(), object)
         found = {}
-        for name in dict.fromkeys(names_L):
+        names = dict.fromkeys(names_L)
+        if len(names) > _MOST_LISTS:
+            raise UsageError(f"it has {len(names)} lists")
+        for name in names:
             rows = pa.array(np.flatnonzero(names_L == name))
             found[name] = _rankings({key: each.take(rows) for key, each in columns.items()})
     except OSError as error:
@@ -142,7 +146,7 @@ def _checked(path: Path, values_hash: str) -> "pa.Table":
         schema = file.schema_arrow
         if not 1 <= file.metadata.num_rows <= _MOST_ROWS:
             raise UsageError(f"it has {file.metadata.num_rows} rows")
-        if dict(zip(schema.names, schema.types, strict=True)) != expected:
+        if list(zip(schema.names, schema.types, strict=True)) != list(expected.items()):
             raise UsageError("it has other columns")
         if (schema.metadata or {}).get(_OF) != values_hash.encode():
             raise UsageError("it is of another run")

@@ -9,6 +9,8 @@ from tests.evaluation.report.made import other, protocol, save_moments, save_ret
 from tests.evaluation.report.test_pictures import film
 
 BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
+PATIENCE_MS = 300_000
+"""On a busy machine a browser is slow; on an idle one nothing takes a second."""
 
 pytestmark = pytest.mark.skipif(BROWSER is None, reason="no Chromium: apt-get install chromium")
 
@@ -32,7 +34,9 @@ def page(tmp_path_factory):
 def chromium():
     playwright = pytest.importorskip("playwright.sync_api")
     with playwright.sync_playwright() as started:
-        browser = started.chromium.launch(executable_path=BROWSER, args=["--no-sandbox"])
+        browser = started.chromium.launch(
+            executable_path=BROWSER, args=["--no-sandbox"], timeout=PATIENCE_MS
+        )
         yield browser
         browser.close()
 
@@ -42,6 +46,7 @@ def opened(chromium, page, width, scheme):
     context = chromium.new_context(
         viewport={"width": width, "height": 800}, color_scheme=scheme, java_script_enabled=True
     )
+    context.set_default_timeout(PATIENCE_MS)
     tab = context.new_page()
     asked, said = [], []
     tab.on("request", lambda request: asked.append(request.url))

@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import numpy as np
@@ -11,11 +12,21 @@ from kinoscope.errors import UsageError
 from kinoscope.evaluation.metrics import compared, recall_at
 from kinoscope.evaluation.report import write_report
 from kinoscope.evaluation.report.blocks import shown
+from kinoscope.evaluation.report.figures import cell
 from kinoscope.evaluation.report.published import published
-from kinoscope.evaluation.saved import read_evaluation
+from kinoscope.evaluation.results import Metric
+from kinoscope.evaluation.saved import read_evaluation, save_evaluation
 from kinoscope.evaluation.tasks import BENCHMARKS
 from kinoscope.evaluation.tasks.protocol import LeftOut
-from tests.evaluation.report.made import QUERIES, other, protocol, save_retrieval
+from tests.evaluation.report.made import (
+    QUERIES,
+    evaluation,
+    other,
+    protocol,
+    retrieval_values,
+    save_retrieval,
+    scores,
+)
 
 
 def written(folder, **options):
@@ -48,13 +59,29 @@ def test_figures_stand_with_their_intervals_and_counts(tmp_path):
     path = save_retrieval(tmp_path)
     text, page = written(tmp_path)
     metrics = read_evaluation(path).metrics
-    table = rows_of(text, "t2v: figures")
+    table = rows_of(text, "t2v: shares")
     assert table["model"] == ["t2v_r1", "t2v_r5", "t2v_mnr", "t2v_tied", "n"]
     low, value, high = (f"{100 * each:.1f}" for each in metrics["t2v_r1"].interval)
     assert table["mini"][0] == f"{value} ({low} to {high})" and table["mini"][-1] == str(QUERIES)
     assert table["mini"][2].split()[0] == f"{metrics['t2v_mnr'].value:.1f}", "a rank, no share"
     assert table["mini"][3] == "0.0"
     assert f"<td>{value} ({low} to {high})</td>" in page
+
+
+def test_a_figure_and_its_interval_are_told_in_one_unit():
+    assert cell("steps", Metric(value=0.9, low=0.5, high=1.2, n=3)) == "0.9 (0.5 to 1.2)"
+    assert cell("t2v_mnr", Metric(value=1.0, low=1.0, high=2.0, n=3)) == "1.0 (1.0 to 2.0)"
+    assert cell("accuracy", Metric(value=1.0, low=0.5, high=1.0, n=3)) == "100.0 (50.0 to 100.0)"
+    assert cell("accuracy", Metric(value=0.25, n=4)) == "25.0" and cell("accuracy", None) == "-"
+
+
+def test_ranks_of_any_size_are_no_fault(tmp_path):
+    values = retrieval_values(scores(1, 2.0))
+    ranks_Q = np.array([1e300, -5.0, *range(1, QUERIES - 1)])
+    values["t2v_mnr"] = replace(values["t2v_mnr"], values_Q=ranks_Q)
+    save_evaluation(evaluation("msr-vtt", values), tmp_path)
+    text, _ = written(tmp_path)
+    assert rows_of(text, "t2v: R@k")["mini"][0] == f"{100 * 2 / QUERIES:.1f}"
 
 
 def test_the_page_needs_nothing_else(tmp_path):
@@ -129,8 +156,6 @@ def test_nothing_is_said_to_differ_where_nothing_does(tmp_path):
 
 def read_spec(folder, **changes):
     """The spec that was saved, but for some fields."""
-    from dataclasses import replace
-
     return replace(read_evaluation(next(folder.glob("*/*.json"))).spec, **changes)
 
 
@@ -139,7 +164,7 @@ def test_runs_of_one_model_are_rows_of_their_own(tmp_path):
     save_retrieval(tmp_path, spec=read_spec(tmp_path, sampling="exact 1fps"), seed=3)
     save_retrieval(tmp_path / "again")
     text, _ = written(tmp_path)
-    labels = [name for name in rows_of(text, "t2v: figures") if name.startswith("mini (")]
+    labels = [name for name in rows_of(text, "t2v: shares") if name.startswith("mini (")]
     assert len(labels) == 3 and len({name.split(")")[0] for name in labels}) == 2
     assert sum(name.endswith(") 2") for name in labels) == 1
 
@@ -220,7 +245,7 @@ def test_figures_of_others_stand_apart_with_their_source(tmp_path):
     text, _ = written(tmp_path)
     theirs = rows_of(text, "Published by others")
     assert theirs["CLIP4Clip"][1:3] == ["32.0", "zero-shot"]
-    assert "CLIP4Clip" not in rows_of(text, "t2v: figures")
+    assert "CLIP4Clip" not in rows_of(text, "t2v: shares")
     assert "mini" not in theirs
 
 

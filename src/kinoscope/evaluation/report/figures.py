@@ -20,9 +20,9 @@ def figure_tables(rows: Sequence[Row]) -> Iterator[Table]:
         for first in range(0, len(names), _WIDE):
             some = names[first : first + _WIDE]
             yield Table(
-                caption=f"{shown(group)}: figures in percent, ranks as they are; 95 % interval"
+                caption=f"{shown(group)}: shares in percent, ranks as they are; 95 % interval"
                 if group
-                else "Figures in percent, with the 95 % interval",
+                else "Shares in percent, with the 95 % interval",
                 head=["model", *(shown(name) for name in some), "n"],
                 rows=[_row(row, some) for row in rows],
                 numbers=True,
@@ -52,15 +52,13 @@ def cell(name: str, metric: Metric | None) -> str:
     """`44.0 (30.0 to 58.0)` of a share; a rank `3.2 (2.1 to 4.0)`; `-` where there is none."""
     if metric is None:
         return "-"
-    low, value, high = (number(name, each) for each in metric.interval)
+    share = not _PLAIN.fullmatch(name) and all(-1 <= each <= 1 for each in metric.interval)
+    low, value, high = (_number(100 * each if share else each) for each in metric.interval)
     return value if low == value == high else f"{value} ({low} to {high})"
 
 
-def number(name: str, value: float) -> str:
-    """0.444 -> `44.4`; a rank, or what is no share, as it is."""
-    if _PLAIN.fullmatch(name) or not -1 <= value <= 1:
-        return f"{value:.1f}" if abs(value) < 1e6 else f"{value:.3g}"
-    return f"{100 * value:.1f}"
+def _number(value: float) -> str:
+    return f"{value:.1f}" if abs(value) < 1e6 else f"{value:.3g}"
 
 
 def published_table(benchmark: str) -> Table | None:

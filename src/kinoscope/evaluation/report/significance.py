@@ -29,7 +29,7 @@ def significance(
     tests, refused = [], []
     for row in rows:
         if row is not base:
-            tell(f"{row.found.benchmark}: {row.label} against {base.label}")
+            tell(shown(f"{row.found.benchmark}: {row.label} against {base.label}"))
             done, why = _tests(row, base)
             tests += done
             refused += why

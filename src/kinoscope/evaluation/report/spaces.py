@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from kinoscope.errors import MediaError
 from kinoscope.evaluation.report.blocks import Picture, Section, Table, shown
-from kinoscope.evaluation.report.figures import number
+from kinoscope.evaluation.report.figures import cell
 from kinoscope.evaluation.report.gathered import Analysed
 from kinoscope.evaluation.report.markup import element, line_chart
 from kinoscope.evaluation.report.strips import data_uri
@@ -42,8 +42,9 @@ def _cell(name: str, metric: Metric | None) -> str:
     """Recall in percent; gap, alignment, uniformity, rank and margins as they are."""
     if metric is None:
         return "-"
-    recall = "_r" in name
-    low, value, high = (number(name, e) if recall else f"{e:.3f}" for e in metric.interval)
+    if name.startswith("t2v_r"):
+        return cell(name, metric)
+    low, value, high = (f"{each:.3f}" for each in metric.interval)
     return value if low == value == high else f"{value} ({low} to {high})"
 
 
