@@ -98,12 +98,14 @@ class Evaluation:
 
     Attributes:
         benchmark, model: their names, as they were given.
-        command, commit, machine: what made it, from which code, on what.
+        command, commit, machine: what made it, from which code, on what; `commit` is the version
+            where the code is no checkout.
         spec: of the vectors; names weights, prompts, sampling, thinking.
         protocol: what was asked, and how.
         metrics: all figures, each with its 95 % interval and its count.
         left_out: what they are not about.
-        seconds: by phase: `load`, `texts`, `videos`, `answers`, `total`.
+        seconds: by phase: `load`, `texts`, `videos`, `answers`, `vectors` (of videos that are made,
+            with their texts), `scores`, which is all the rest, and `total`.
         vectors: `embedded` now, and `cached`, taken from an earlier run.
         values: of those figures that are means, one value a query; their names are in `metrics`.
         variant: what sets it apart from the usual run, such as `validation` or `dual-softmax`.
@@ -164,7 +166,7 @@ def save_evaluation(found: Evaluation, folder: Path = FOLDER) -> Path:
         "schema": SCHEMA,
         **{name: getattr(found, name) for name in _SIMPLE},
         "spec": asdict(found.spec),
-        "protocol": {**asdict(found.protocol)},
+        "protocol": asdict(found.protocol),
         "metrics": {name: asdict(metric) for name, metric in found.metrics.items()},
         "left_out": asdict(found.left_out),
         "per_query": write_values(path.with_suffix(SIDECAR), found.values),

@@ -42,7 +42,10 @@ def _run(name: str, _files: Files, model: Model, options: Options) -> TaskResult
 
 
 def judged(task: Any, model: Model) -> TaskResult:
-    """What MTEB says of a task of its own; each figure counts all that was embedded for it."""
+    """What MTEB says of a task of its own; each figure counts all that was embedded for it.
+
+    `main_score` is MTEB's mean over splits and subsets.
+    """
     assert isinstance(model, Asking), type(model)
     mteb = imported("mteb", EVALUATION)
     name = task.metadata.name
@@ -54,7 +57,8 @@ def judged(task: Any, model: Model) -> TaskResult:
     count = model.counts.total()
     if not count:
         raise UsageError(f"MTEB asked for no vector in {name}: nothing was measured")
-    figures = {key: Metric(value=value, n=count) for key, value in _figures(found.scores)}
+    figures = {"main_score": Metric(value=float(found.get_score()), n=count)}
+    figures |= {key: Metric(value=value, n=count) for key, value in _figures(found.scores)}
     details = {
         "task": name,
         "type": str(task.metadata.type),

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from kinoscope.errors import UsageError
 from kinoscope.evaluation.metrics.dual_softmax import DESCRIPTION
-from kinoscope.evaluation.results import current_commit, describe_machine
+from kinoscope.evaluation.results import code_version, describe_machine
 from kinoscope.evaluation.runner.asking import Asking
 from kinoscope.evaluation.runner.mteb_tasks import PREFIX, benchmark_of
 from kinoscope.evaluation.runner.world_benchmarks import BENCHMARKS as WORLD
@@ -100,7 +100,7 @@ def evaluate(wanted: Wanted, asking: Asking, told: Told) -> Evaluation:
         benchmark=wanted.name,
         model=told.model,
         command=told.command,
-        commit=current_commit(),
+        commit=code_version(),
         machine=describe_machine(),
         spec=asking.spec,
         protocol=_protocol(wanted, files, asking, found),
