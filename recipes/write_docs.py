@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import Any, cast
 
 from kinoscope.evaluation.results import load_result
-from recipes import thinking_tables, training_tables, world_tables
+from recipes import evaluation_tables, thinking_tables, training_tables, world_tables
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "results"
 COMMANDS = (
     *("index", "search", "moments", "cut", "info", "remove", "embed"),
     *("setup", "samples", "models", "export", "interpolate", "doctor"),
-    *("train", "triplets", "triplets make", "analyze"),
+    *("train", "triplets", "triplets make", "analyze", "eval", "report", "export-run"),
     *("world", "world fetch", "world make", "world show"),
 )
 
@@ -50,7 +50,7 @@ EXIT_CODES = """## Exit codes
 | 4 | an index that is missing, foreign, newer, locked or damaged, or a full disk |
 | 5 | vectors of two different embedders |
 | 6 | model weights or sample clips are absent or not the pinned ones |
-| 7 | done and committed, but some files are in quarantine |
+| 7 | done and saved, but some files are in quarantine, or a benchmark lacks some |
 | 130 | interrupted by Ctrl-C; what was finished is committed |
 """
 
@@ -236,7 +236,8 @@ PAGES = {
         speed=once_measured(training_tables.mini_speed_table, "mini_speed"),
     ),
     "docs/results.md": with_blocks(
-        ablation=once_measured(training_tables.ablation_table, "ablation_gcm")
+        leaderboard=evaluation_tables.leaderboard,
+        ablation=once_measured(training_tables.ablation_table, "ablation_gcm"),
     ),
     "docs/thinking.md": with_blocks(
         study=once_measured(thinking_tables.study_table, "thinking_study")

@@ -57,6 +57,6 @@ class SetupError(KinoscopeError):
 
 
 class SomeFilesFailed(KinoscopeError):
-    """The run is complete and committed, but some files are in quarantine."""
+    """The run is complete and saved, but some files are in quarantine, missing or broken."""
 
     exit_code = 7

@@ -4,13 +4,20 @@ import json
 import math
 import socket
 import subprocess
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from kinoscope.errors import UsageError
 from kinoscope.evaluation import results
-from kinoscope.evaluation.results import Metric, current_commit, load_result, save_result
+from kinoscope.evaluation.results import (
+    Metric,
+    code_version,
+    current_commit,
+    load_result,
+    save_result,
+)
 
 R5 = Metric(value=0.5, low=0.4, high=0.6, n=49)
 
@@ -141,3 +148,13 @@ def test_the_commit_tells_changed_code_but_not_other_results(tmp_path, monkeypat
     assert current_commit() == clean, "a saved result is no change of code"
     (tmp_path / "code.py").write_text("2")
     assert current_commit() == f"{clean}+changes"
+
+
+def test_the_code_is_named_by_its_own_checkout_or_its_version(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    subprocess.run(["git", "init", "-q"], check=True)
+    assert current_commit() == "unknown", "a checkout of something else, without a commit"
+    assert code_version() == current_commit(Path(results.__file__).parent) != "unknown"
+    installed = tmp_path / "results.py"
+    installed.write_text("")
+    assert code_version(installed).startswith("kinoscope "), "not tracked: not our checkout"

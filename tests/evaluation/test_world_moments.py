@@ -128,7 +128,8 @@ def test_the_method_is_the_one_that_is_best_on_the_videos_given():
 
 def test_answers_that_look_at_nothing_are_worked_out_by_hand():
     queries = [query(0.0, 3.0), query(1.5, 3.5), query(2.0, 3.0, key="b")]
-    found = localisation(np.array([1.0, 0.4, 0.6]), queries, 1.0)
+    values = localisation(np.array([1.0, 0.4, 0.6]), queries, 1.0)
+    found = {name: each.metric for name, each in values.items()}
     assert found["moments_whole_video"].value == pytest.approx(1 / 3)  # 3 of 5 s
     assert centre(5.0, 1.0) == Span(2.0, 3.0)
     assert found["moments_centre_prior"].value == pytest.approx(2 / 3)  # 1/3, 1/2 and all

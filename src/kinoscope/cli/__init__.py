@@ -2,9 +2,11 @@
 
 from kinoscope.cli import analysis as analysis
 from kinoscope.cli import cut as cut
+from kinoscope.cli import evaluation as evaluation
 from kinoscope.cli import library as library
 from kinoscope.cli import models as models
 from kinoscope.cli import moments as moments
+from kinoscope.cli import reports as reports
 from kinoscope.cli import search as search
 from kinoscope.cli import training as training
 from kinoscope.cli import triplets as triplets

@@ -9,6 +9,7 @@ import subprocess
 import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from importlib.metadata import version
 from pathlib import Path
 
 from kinoscope.errors import UsageError
@@ -107,16 +108,28 @@ def load_result(name: str, *, folder: Path = FOLDER) -> Result:
         raise UsageError(f"{path} is not a saved result: run python -m recipes.{name}") from error
 
 
-def current_commit() -> str:
+def current_commit(folder: Path | None = None) -> str:
     """Short hash of the checked-out commit, `+changes` if code differs from it; else `unknown`.
 
-    Other results do not count as changes: recipes run one after another on one commit.
+    Other results do not count as changes: recipes run one after another on one commit. `folder` is
+    part of the checkout, by default the current one.
     """
-    head = _git("rev-parse", "--short", "HEAD")
+    head = _git("rev-parse", "--short", "HEAD", folder=folder)
     if not head:
         return "unknown"
-    changes = _git("status", "--porcelain", "--", ":/", f":(top,exclude){FOLDER}")
+    others = (":/", f":(top,exclude){FOLDER}")
+    changes = _git("status", "--porcelain", "--", *others, folder=folder)
     return f"{head}+changes" if changes else head
+
+
+def code_version(file: Path = Path(__file__)) -> str:
+    """The commit of the checkout that our code is part of, else the version that is installed.
+
+    A command may run in any folder, also in a checkout of something else.
+    """
+    if _git("ls-files", "--", file.name, folder=file.parent):
+        return current_commit(file.parent)
+    return f"kinoscope {version('kinoscope')}"
 
 
 def describe_machine() -> dict[str, object]:
@@ -140,8 +153,13 @@ def _cpu_model() -> str:
     return found[1].strip() if found else platform.processor() or "unknown"
 
 
-def _git(*arguments: str) -> str:
-    done = subprocess.run(["git", *arguments], capture_output=True, text=True, check=False)
+def _git(*arguments: str, folder: Path | None = None) -> str:
+    try:
+        done = subprocess.run(
+            ["git", *arguments], capture_output=True, text=True, check=False, cwd=folder
+        )
+    except FileNotFoundError:  # no git here
+        return ""
     return done.stdout.strip() if done.returncode == 0 else ""
 
 

@@ -1,19 +1,19 @@
 """An embedder as a model of MTEB: texts, pictures and videos, as queries and as documents."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
+from kinoscope.backbones.protocol import Backbone
 from kinoscope.documents import Document
-from kinoscope.embedder import Embedder
 from kinoscope.errors import UsageError
 from kinoscope.libraries import imported, torch, transformers
 from kinoscope.sampling import SamplingConfig
-from kinoscope.types import Float32, Frames
+from kinoscope.types import EmbedderSpec, Float32, Frames
 
 EVALUATION = "pip install 'kinoscope[eval]'"
 
@@ -21,7 +21,36 @@ _READ = ("text", "image", "video")
 _BATCH = 32  # rows, where MTEB does not say how many
 
 
-def wrap(embedder: Embedder) -> "Model":
+class Embeds(Protocol):
+    """What is asked of an `Embedder`, or of one that remembers what it said."""
+
+    @property
+    def spec(self) -> EmbedderSpec:
+        """What decides its vectors."""
+
+    @property
+    def backbone(self) -> Backbone:
+        """The model inside."""
+
+    @property
+    def sampling(self) -> SamplingConfig:
+        """How it reads videos."""
+
+    @property
+    def dimension(self) -> int:
+        """D of its vectors."""
+
+    def encode_query(self, inputs: Sequence[Document]) -> Float32:
+        """Unit vectors [N, D]."""
+
+    def encode_document(self, inputs: Sequence[Document]) -> Float32:
+        """Unit vectors [N, D]."""
+
+    def similarity(self, a: Float32, b: Float32) -> Float32:
+        """Cosines [Na, Nb]."""
+
+
+def wrap(embedder: Embeds) -> "Model":
     """What `mteb.evaluate(wrap(embedder), tasks)` takes; `SetupError` without `kinoscope[eval]`."""
     transformers()  # before MTEB, which imports it too: beside any torchvision
     return Model(embedder, _meta(embedder))
@@ -34,7 +63,7 @@ class Model:
     from its file or bytes, as `Embedder.encode_document` does: at the embedder's own sampling.
     """
 
-    def __init__(self, embedder: Embedder, meta: Any) -> None:
+    def __init__(self, embedder: Embeds, meta: Any) -> None:
         """`meta` is MTEB's `ModelMeta`; `wrap` makes it."""
         self._embedder = embedder
         self.mteb_model_meta = meta
@@ -73,7 +102,7 @@ class Model:
         return torch().as_tensor(np.asarray(cosines, np.float32))
 
 
-def _meta(embedder: Embedder) -> Any:
+def _meta(embedder: Embeds) -> Any:
     """MTEB's description: the fingerprint of the spec as revision."""
     backbone = embedder.backbone
     models = imported("mteb.models.model_meta", EVALUATION)

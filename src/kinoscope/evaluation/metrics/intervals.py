@@ -5,8 +5,10 @@ Queries about one video are not independent of each other: they are drawn togeth
 
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
+import numpy.typing as npt
 
 from kinoscope.errors import UsageError
 from kinoscope.evaluation.metrics.checks import finite
@@ -31,17 +33,33 @@ def mean_with_interval(
         raise UsageError(f"{len(values_Q)} values of {len(clusters)} clusters: one each, not none")
     places_Q = numbered(clusters)
     sums_V = np.bincount(places_Q, weights=values_Q)
-    counts_V = np.bincount(places_Q)
-    random = np.random.default_rng(seed)
-    shares_V = np.full(len(sums_V), 1 / len(sums_V))
-    drawn = (
-        random.multinomial(len(sums_V), shares_V, size=rows)
-        for rows in portions(resamples, len(sums_V))
-    )
+    counts_V = np.bincount(places_Q).astype(np.float64)
+    drawn = _drawn(len(sums_V), resamples, seed)
     means_R = np.concatenate([(times_RV @ sums_V) / (times_RV @ counts_V) for times_RV in drawn])
     low, high = np.quantile(means_R, _ENDS)
     mean = float(values_Q.mean())
     return Metric(value=mean, low=min(low, mean), high=max(high, mean), n=len(values_Q))
+
+
+def _drawn(count: int, resamples: int, seed: int) -> Iterator[Float64]:
+    """How often each of so many videos is drawn [R, V], by portions of the resamples.
+
+    Metrics of one benchmark share them: to draw takes far longer than to add up.
+    """
+    if resamples * count <= _AT_ONCE:
+        yield _kept(count, resamples, seed).astype(np.float64)
+        return
+    random = np.random.default_rng(seed)
+    for rows in portions(resamples, count):
+        yield random.multinomial(count, np.full(count, 1 / count), size=rows).astype(np.float64)
+
+
+@lru_cache(maxsize=4)
+def _kept(count: int, resamples: int, seed: int) -> npt.NDArray[np.unsignedinteger]:
+    times_RV = np.random.default_rng(seed).multinomial(
+        count, np.full(count, 1 / count), size=resamples
+    )
+    return times_RV.astype(np.min_scalar_type(int(times_RV.max())))
 
 
 def median_with_interval(

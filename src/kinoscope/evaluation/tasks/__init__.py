@@ -17,7 +17,14 @@ from kinoscope.evaluation.tasks import (
     qa_files,
     rtime,
 )
-from kinoscope.evaluation.tasks.protocol import Benchmark, Files, Model, TaskResult
+from kinoscope.evaluation.tasks.protocol import (
+    USUAL,
+    Benchmark,
+    Files,
+    Model,
+    Options,
+    TaskResult,
+)
 
 BENCHMARKS: Mapping[str, Benchmark] = {
     **captions.BENCHMARKS,
@@ -36,14 +43,20 @@ BENCHMARKS: Mapping[str, Benchmark] = {
 
 
 def run_benchmark(
-    name: str, folder: Path, model: Model, *, files: Files | None = None
+    name: str,
+    folder: Path,
+    model: Model,
+    *,
+    files: Files | None = None,
+    options: Options = USUAL,
 ) -> TaskResult:
     """What a model makes of a benchmark whose files lie in a folder.
 
     `files` replaces usual names by role. Raises `UsageError` for an unknown benchmark or role, for
-    files that are absent, and if nothing of them can be used.
+    files that are absent, if nothing of them can be used, and for options that it has not.
     """
     if name not in BENCHMARKS:
         raise UsageError(f"benchmark {name!r}: choose {', '.join(BENCHMARKS)}")
     benchmark = BENCHMARKS[name]
-    return benchmark.run(benchmark.locate(name, folder, files), model)
+    benchmark.check(name, options)
+    return benchmark.run(benchmark.locate(name, folder, files), model, options)

@@ -20,9 +20,9 @@ class Actions:
     films: dict[Film, str]
 
 
-def read(dataset: str, files: Files) -> Actions:
+def read(dataset: str, files: Files, limit: int | None = None) -> Actions:
     """Rows `id,value,nuance,source,modality` of `cia-DATASET`, and labels video id -> [text id]."""
-    found = Films(files["videos"], files["inputs"])
+    found = Films(files["videos"], files["inputs"], limit)
     labels = json_document(files["labels"])
     if not isinstance(labels, dict):
         raise UsageError(f"{files['labels']} is no object of ids: other file?")

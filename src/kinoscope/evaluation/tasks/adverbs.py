@@ -9,7 +9,14 @@ from kinoscope.evaluation.metrics.checks import ROUNDING
 from kinoscope.evaluation.metrics.choices import right_wins, tied_pairs
 from kinoscope.evaluation.tasks.encoding import Encoder
 from kinoscope.evaluation.tasks.films import Films
-from kinoscope.evaluation.tasks.protocol import Benchmark, Files, Film, Model, TaskResult
+from kinoscope.evaluation.tasks.protocol import (
+    Benchmark,
+    Files,
+    Film,
+    Model,
+    Options,
+    TaskResult,
+)
 from kinoscope.evaluation.tasks.recalls import row_dots
 from kinoscope.training.sources import fields
 from kinoscope.training.sources.problems import Unfit
@@ -31,9 +38,9 @@ class Manner:
     antonym: str
 
 
-def run(files: Files, model: Model) -> TaskResult:
+def run(files: Files, model: Model, options: Options) -> TaskResult:
     """How often the adverb is nearer to the video than its antonym; a tie counts as wrong."""
-    found = Films(files["videos"], files["annotations"])
+    found = Films(files["videos"], files["annotations"], options.limit)
     listed = {each.name: each for each in _read(files, found)}
     if not listed:
         raise UsageError(f"no action has an adverb: {found.problems.describe()}")

@@ -10,7 +10,7 @@ from typing import Any
 
 from kinoscope.errors import UsageError
 from kinoscope.evaluation.tasks.films import Films
-from kinoscope.evaluation.tasks.protocol import Benchmark, Files, Model, TaskResult
+from kinoscope.evaluation.tasks.protocol import Benchmark, Files, Model, Options, TaskResult
 from kinoscope.evaluation.tasks.retrieval import gathered, retrieval
 from kinoscope.training.sources.problems import Problems
 from kinoscope.training.sources.rows import (
@@ -86,15 +86,15 @@ def _object(path: Path) -> Mapping[str, Any]:
     return document
 
 
-def _run(read: Read, files: Files, model: Model) -> TaskResult:
-    found = Films(files["videos"], files["captions"])
-    return retrieval(gathered(found, read(files, found.problems)), model)
+def _run(read: Read, files: Files, model: Model, options: Options) -> TaskResult:
+    found = Films(files["videos"], files["captions"], options.limit)
+    return retrieval(gathered(found, read(files, found.problems)), model, options)
 
 
 def captioned(read: Read, source: str, captions: str, **more: str) -> Benchmark:
     """Retrieval on the rows that are read of its files."""
     files = {"captions": captions, "videos": "videos", **more}
-    return Benchmark(files=files, run=partial(_run, read), source=source)
+    return Benchmark(files=files, run=partial(_run, read), source=source, galleries=True)
 
 
 BENCHMARKS: Mapping[str, Benchmark] = {

@@ -8,7 +8,14 @@ import numpy as np
 from kinoscope.errors import UsageError
 from kinoscope.evaluation.tasks.encoding import Encoder
 from kinoscope.evaluation.tasks.films import Films
-from kinoscope.evaluation.tasks.protocol import Benchmark, Files, Film, Model, TaskResult
+from kinoscope.evaluation.tasks.protocol import (
+    Benchmark,
+    Files,
+    Film,
+    Model,
+    Options,
+    TaskResult,
+)
 from kinoscope.evaluation.tasks.recalls import Asked
 from kinoscope.training.sources import fields
 from kinoscope.training.sources.problems import Unfit
@@ -27,9 +34,9 @@ class Edited:
     targets: tuple[Film, ...]
 
 
-def run(files: Files, model: Model) -> TaskResult:
+def run(files: Files, model: Model, options: Options) -> TaskResult:
     """R@1, 5, 10, 50 among all targets; each query's own source is no part of its gallery."""
-    found = Films(files["videos"], files["pairs"])
+    found = Films(files["videos"], files["pairs"], options.limit)
     queries: dict[tuple[Film, str, Film], Edited] = {}
     for where, row in csv_rows(files["pairs"], found.problems, needed=["pth1", "pth2", "edit"]):
         with found.problems.at(where):
@@ -44,7 +51,7 @@ def run(files: Files, model: Model) -> TaskResult:
     asked = list(queries.values())
     gallery = list(dict.fromkeys(film for each in asked for film in each.targets))
     encoder = Encoder(model)
-    answered = judged(asked, gallery, encoder, found)
+    answered = judged(asked, gallery, encoder, found).scored(options)
     shown_QN = np.asarray(answered.shown_QN)
     protocol: dict[str, object] = {
         "queries": len(answered.queries),
@@ -56,7 +63,12 @@ def run(files: Files, model: Model) -> TaskResult:
     left_out = found.left_out(
         encoder, found.rows_without_video + len(asked) - len(answered.queries)
     )
-    return TaskResult(values=answered.recalls("cvr", CUTOFFS), protocol=protocol, left_out=left_out)
+    return TaskResult(
+        values=answered.recalls("cvr", CUTOFFS),
+        protocol=protocol,
+        left_out=left_out,
+        rankings={"cvr": answered.rankings()},
+    )
 
 
 def judged(
@@ -82,6 +94,7 @@ def judged(
         positives=[[row[t] for t in each.targets if t in row] for _, each in kept],
         queries=[each.name for _, each in kept],
         videos=[each.source.id for _, each in kept],
+        items=[film.id for film in row],
         shown_QN=shown_QN,
     )
 
@@ -91,10 +104,12 @@ BENCHMARKS: Mapping[str, Benchmark] = {
         files={"pairs": "webvid8m-covr_test.csv", "videos": "videos"},
         run=run,
         source="arXiv 2308.14746",
+        galleries=True,
     ),
     "dense-webvid-covr": Benchmark(
         files={"pairs": "dense-webvid8m-covr_test.csv", "videos": "videos"},
         run=run,
         source="arXiv 2508.14039",
+        galleries=True,
     ),
 }

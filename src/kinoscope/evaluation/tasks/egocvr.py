@@ -10,16 +10,24 @@ from kinoscope.evaluation.tasks.composed import judged
 from kinoscope.evaluation.tasks.egocvr_files import CUTOFFS, place_of, read_clips, read_queries
 from kinoscope.evaluation.tasks.encoding import Encoder
 from kinoscope.evaluation.tasks.films import Films
-from kinoscope.evaluation.tasks.protocol import Benchmark, Files, Film, Model, TaskResult
+from kinoscope.evaluation.tasks.protocol import (
+    Benchmark,
+    Files,
+    Film,
+    Model,
+    Options,
+    TaskResult,
+)
+from kinoscope.evaluation.tasks.rankings import Rankings
 from kinoscope.types import Bool, Int64
 
 _LEAST = 2
 """Clips of a gallery: the authors ask nothing in a smaller one."""
 
 
-def run(files: Files, model: Model) -> TaskResult:
+def run(files: Files, model: Model, options: Options) -> TaskResult:
     """R@1, 5, 10 in each query's global gallery and R@1, 2, 3 in its local one."""
-    found = Films(files["videos"], files["annotations"])
+    found = Films(files["videos"], files["annotations"], options.limit)
     clips = read_clips(files, found)
     asked = {each.query.name: each for each in read_queries(files, found, clips)}
     lost = found.rows_without_video
@@ -31,6 +39,7 @@ def run(files: Files, model: Model) -> TaskResult:
     readable = [name for name, film in films.items() if film.id not in encoder.failed]
     column_of = _columns(clips, readable)
     values: dict[str, PerQuery] = {}
+    rankings: dict[str, Rankings] = {}
     protocol: dict[str, object] = {"clips": len(readable), "own_source": "masked"}
     for kind, cutoffs in CUTOFFS.items():
         numbers = [asked[name].clips[kind] for name in answered.queries]
@@ -44,9 +53,11 @@ def run(files: Files, model: Model) -> TaskResult:
         protocol[f"{kind}_not_asked"] = len(right) - len(kept)
         if kept:
             part = replace(answered, positives=right, shown_QN=shown_QN).only(kept)
+            part = part.scored(options)
             values |= part.recalls(kind, cutoffs)
+            rankings[kind] = part.rankings()
     left_out = found.left_out(encoder, lost + len(asked) - len(answered.queries))
-    return TaskResult(values=values, protocol=protocol, left_out=left_out)
+    return TaskResult(values=values, protocol=protocol, left_out=left_out, rankings=rankings)
 
 
 def _present(found: Films, names: Sequence[str]) -> dict[str, Film]:
@@ -81,5 +92,6 @@ BENCHMARKS: Mapping[str, Benchmark] = {
         },
         run=run,
         source="arXiv 2407.16658",
+        galleries=True,
     )
 }

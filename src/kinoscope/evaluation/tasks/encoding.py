@@ -7,7 +7,7 @@ from functools import partial
 import numpy as np
 
 from kinoscope.errors import MediaError, UsageError
-from kinoscope.evaluation.tasks.protocol import Film, Model
+from kinoscope.evaluation.tasks.protocol import Film, FilmModel, Model
 from kinoscope.types import Float32
 
 _TEXTS = 256
@@ -51,20 +51,37 @@ class Encoder:
 
     def films(self, films: Sequence[Film]) -> Encoded:
         """Of documents, each encoded once. Raises `UsageError` if none can be read."""
-        for film in films:
-            if film not in self._known:
-                found_D = self._try(film, partial(_document, self.model))
-                if found_D is not None:
-                    self._known[film] = found_D
+        new = [film for film in dict.fromkeys(films) if film not in self._known]
+        for film, found_D in zip(new, self._all(new), strict=True):
+            if found_D is not None:
+                self._known[film] = found_D
         return _encoded([self._known.get(film) for film in films], self.failed)
 
     def composed(self, films: Sequence[Film], edits: Sequence[str]) -> Encoded:
         """Of queries that are a video with an edit."""
-        found = [
+        return _encoded(self._all(films, edits), self.failed)
+
+    def _all(
+        self, films: Sequence[Film], edits: Sequence[str] | None = None
+    ) -> list[Float32 | None]:
+        """All at once, if the model can, or one by one; None for a film without frames."""
+        if isinstance(self.model, FilmModel):
+            return [
+                self._noted(film, found)
+                for film, found in zip(films, self.model.encode_films(films, edits), strict=True)
+            ]
+        if edits is None:
+            return [self._try(film, partial(_document, self.model)) for film in films]
+        return [
             self._try(film, partial(_composed, self.model, edit))
             for film, edit in zip(films, edits, strict=True)
         ]
-        return _encoded(found, self.failed)
+
+    def _noted(self, film: Film, found: Float32 | MediaError) -> Float32 | None:
+        if isinstance(found, MediaError):
+            self.failed[film.id] = str(found)
+            return None
+        return found
 
     def _try(self, film: Film, encode: Callable[[Film], Float32]) -> Float32 | None:
         """A vector [D], unless the film has no frames."""

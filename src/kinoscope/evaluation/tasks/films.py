@@ -28,19 +28,25 @@ class Finds(Protocol):
 class Films:
     """Looks for the videos of one benchmark, each once; a bad row is a problem, not the end."""
 
-    def __init__(self, folder: Path, annotations: Path) -> None:
-        """`annotations` is named in problems."""
+    def __init__(self, folder: Path, annotations: Path, limit: int | None = None) -> None:
+        """`annotations` is named in problems; after `limit` films all others are left out."""
         self.problems = Problems(annotations.name)
         self.absent: dict[str, str] = {}
         self._folder = VideoFolder(folder)
         self._found: dict[str, Film] = {}
+        self._limit = limit
 
     def find(self, video: object, *others: str) -> Film:
-        """The film of an id, looked for by that name or by others; raises `Unfit` if absent."""
+        """The film of an id, looked for by that name or by others; raises `Unfit` if absent.
+
+        Absent ones count among the first, so that a limit takes the same rows on all machines.
+        """
         name = fields.text(str(video) if isinstance(video, int) else video, "the video id")
         if name in self.absent:
             raise Unfit("video", self.absent[name])
         if name not in self._found:
+            if self._limit is not None and len(self._found) + len(self.absent) >= self._limit:
+                raise Unfit("limit", f"{name[:80]} comes after the first {self._limit} videos")
             self._found[name] = Film(name, self._file(name, (name, *others)))
         return self._found[name]
 

@@ -17,8 +17,11 @@ from kinoscope.evaluation.metrics.moments import (
     of_length,
 )
 from kinoscope.evaluation.tasks.protocol import Film
+from kinoscope.evaluation.tasks.rankings import Rankings
 from kinoscope.types import Float64
 
+SHOWN = 10
+"""Windows that are kept for a person to look at; mAP reads as many."""
 _RATINGS = {"fair": 2, "good": 3, "verygood": 4}
 
 
@@ -66,6 +69,32 @@ def judged(asked: Sequence[Sought], told: Mapping[str, Told]) -> dict[str, PerQu
             some = detection_precisions([windows[r] for r in rows], [parts[r] for r in rows])
             values[f"map_{kind}"] = _of([asked[row] for row in rows], some.mean(axis=1))
     return values | _highlights(asked, answers)
+
+
+def told_windows(asked: Sequence[Sought], told: Mapping[str, Told]) -> Rankings:
+    """The first `SHOWN` windows of each query, and its true ones, which have no rank."""
+    films = list(dict.fromkeys(each.film.id for each in asked))
+    row_of = {name: number for number, name in enumerate(films)}
+    rows: list[tuple[int, int, int, float, bool, float, float]] = []
+    for query, each in enumerate(asked):
+        item, answer = row_of[each.film.id], told.get(each.name)
+        if answer is not None:
+            for rank, (start_s, end_s, score) in enumerate(answer.windows_P3[:SHOWN].tolist(), 1):
+                rows.append((query, item, rank, score, False, start_s, end_s))
+        for start_s, end_s in each.windows_G2.tolist():
+            rows.append((query, item, 0, 0.0, True, start_s, end_s))
+    query_L, item_L, rank_L, score_L, right_L, start_L, end_L = zip(*rows, strict=True)
+    return Rankings(
+        queries=tuple(each.name for each in asked),
+        items=tuple(films),
+        query_L=np.array(query_L, np.int64),
+        item_L=np.array(item_L, np.int64),
+        rank_L=np.array(rank_L, np.int64),
+        score_L=np.array(score_L, np.float64),
+        right_L=np.array(right_L, np.bool_),
+        spans_L2=np.stack([np.array(start_L, np.float64), np.array(end_L, np.float64)], axis=1),
+        texts=tuple(each.text for each in asked),
+    )
 
 
 def _highlights(asked: Sequence[Sought], answers: Sequence[Told]) -> dict[str, PerQuery]:

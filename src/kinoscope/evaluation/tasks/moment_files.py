@@ -11,7 +11,7 @@ from kinoscope.errors import UsageError
 from kinoscope.evaluation.tasks.films import Films, Finds
 from kinoscope.evaluation.tasks.moment_figures import Sought
 from kinoscope.evaluation.tasks.moments import CLIP_S, localisation
-from kinoscope.evaluation.tasks.protocol import Benchmark, Files, Model, TaskResult
+from kinoscope.evaluation.tasks.protocol import Benchmark, Files, Model, Options, TaskResult
 from kinoscope.training.sources import fields
 from kinoscope.training.sources.problems import Unfit
 from kinoscope.training.sources.rows import json_document, jsonl_rows, text_lines
@@ -100,9 +100,9 @@ def _ratings(row: Mapping[str, Any]) -> Float64 | None:
 
 
 def _run(
-    read: Callable[[Files, Films], Iterator[Sought]], files: Files, model: Model
+    read: Callable[[Files, Films], Iterator[Sought]], files: Files, model: Model, options: Options
 ) -> TaskResult:
-    found = Films(files["videos"], files["queries"])
+    found = Films(files["videos"], files["queries"], options.limit)
     return localisation(list(read(files, found)), found, model)
 
 

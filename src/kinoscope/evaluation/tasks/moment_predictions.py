@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from kinoscope.errors import UsageError
-from kinoscope.evaluation.tasks.moment_figures import Told, judged
+from kinoscope.evaluation.tasks.moment_figures import Told, judged, told_windows
 from kinoscope.evaluation.tasks.moment_files import qvhighlights
 from kinoscope.evaluation.tasks.protocol import Film, LeftOut, TaskResult
 from kinoscope.training.sources import fields
@@ -51,6 +51,7 @@ def judge_predictions(queries: Path, predictions: Path) -> TaskResult:
             "nothing_told_of": absent[:20],
         },
         left_out=LeftOut(rows=rows),
+        rankings={"moments": told_windows(asked, told)},
     )
 
 

@@ -9,7 +9,7 @@ from kinoscope.evaluation.metrics.checks import ROUNDING
 from kinoscope.evaluation.metrics.moments import window_ious
 from kinoscope.evaluation.tasks.encoding import Encoder
 from kinoscope.evaluation.tasks.films import Films
-from kinoscope.evaluation.tasks.moment_figures import Sought, Told, judged
+from kinoscope.evaluation.tasks.moment_figures import Sought, Told, judged, told_windows
 from kinoscope.evaluation.tasks.protocol import Film, Model, TaskResult
 from kinoscope.types import ClipEmbeddings, Float32, Float64
 
@@ -58,7 +58,12 @@ def localisation(asked: Sequence[Sought], found: Films, model: Model) -> TaskRes
         "true_windows": "R1 against the best one",
     }
     lost = found.rows_without_video + len(asked) - len(kept)
-    return TaskResult(values=values, protocol=protocol, left_out=found.left_out(encoder, lost))
+    return TaskResult(
+        values=values,
+        protocol=protocol,
+        left_out=found.left_out(encoder, lost),
+        rankings={"moments": told_windows(kept, told)},
+    )
 
 
 def _middle(end_s: float, part: float) -> Told:

@@ -8,7 +8,8 @@ from kinoscope.evaluation.metrics import PerQuery
 from kinoscope.evaluation.tasks.captions import Rows
 from kinoscope.evaluation.tasks.encoding import Encoder
 from kinoscope.evaluation.tasks.films import Films
-from kinoscope.evaluation.tasks.protocol import Benchmark, Files, Model, TaskResult
+from kinoscope.evaluation.tasks.protocol import Benchmark, Files, Model, Options, TaskResult
+from kinoscope.evaluation.tasks.rankings import Rankings
 from kinoscope.evaluation.tasks.retrieval import gathered, text_to_video
 from kinoscope.training.sources.problems import Problems
 from kinoscope.training.sources.rows import csv_rows
@@ -16,16 +17,19 @@ from kinoscope.training.sources.rows import csv_rows
 _IDS = ("video_id", "image_id", "filepath", "image_path")
 
 
-def run(files: Files, model: Model) -> TaskResult:
+def run(files: Files, model: Model, options: Options) -> TaskResult:
     """R@1, 5, 10 of text to video by the standard captions and by the negated ones, apart."""
     values: dict[str, PerQuery] = {}
+    rankings: dict[str, Rankings] = {}
     protocol: dict[str, object] = {"captions": "each asks alone"}
-    found = Films(files["videos"], files["standard"])
+    found = Films(files["videos"], files["standard"], options.limit)
     encoder, lost = Encoder(model), 0
     for kind in ("standard", "negated"):
         data = gathered(found, _captions(files, kind, found.problems))
         asked, gallery = text_to_video(data, encoder)
-        values |= asked.recalls(f"{kind}_t2v")
+        scored = asked.scored(options)
+        values |= scored.recalls(f"{kind}_t2v")
+        rankings[f"{kind}_t2v"] = scored.rankings()
         protocol[f"{kind}_queries"] = len(asked.queries)
         protocol[f"{kind}_gallery"] = len(gallery)
         lost += len(data.texts) - len(asked.queries)
@@ -33,6 +37,7 @@ def run(files: Files, model: Model) -> TaskResult:
         values=values,
         protocol=protocol,
         left_out=found.left_out(encoder, found.rows_without_video + lost),
+        rankings=rankings,
     )
 
 
@@ -70,6 +75,7 @@ BENCHMARKS: Mapping[str, Benchmark] = {
         },
         run=run,
         source="arXiv 2501.09425",
+        galleries=True,
     )
     for name, folder in (("msrvtt", "videos"), ("coco", "images"))
 }

@@ -12,7 +12,14 @@ from kinoscope.evaluation.metrics.choices import picked
 from kinoscope.evaluation.tasks.encoding import Encoder
 from kinoscope.evaluation.tasks.films import Films
 from kinoscope.evaluation.tasks.negation import file_names
-from kinoscope.evaluation.tasks.protocol import Benchmark, Files, Film, Model, TaskResult
+from kinoscope.evaluation.tasks.protocol import (
+    Benchmark,
+    Files,
+    Film,
+    Model,
+    Options,
+    TaskResult,
+)
 from kinoscope.training.sources import fields
 from kinoscope.training.sources.problems import Unfit
 from kinoscope.training.sources.rows import csv_rows
@@ -31,9 +38,9 @@ class Choice:
     kind: str
 
 
-def run(files: Files, model: Model) -> TaskResult:
+def run(files: Files, model: Model, options: Options) -> TaskResult:
     """Accuracy of the nearest caption, of all choices and by kind; a tie counts as wrong."""
-    found = Films(files["videos"], files["questions"])
+    found = Films(files["videos"], files["questions"], options.limit)
     choices = list(_choices(files, found))
     if not choices:
         raise UsageError(f"no question can be asked: {found.problems.describe()}")

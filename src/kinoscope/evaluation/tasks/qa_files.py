@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 
 from kinoscope.evaluation.tasks.films import Films
-from kinoscope.evaluation.tasks.protocol import Benchmark, Files, Model, TaskResult
+from kinoscope.evaluation.tasks.protocol import Benchmark, Files, Model, Options, TaskResult
 from kinoscope.evaluation.tasks.qa import Asked, answering, checked
 from kinoscope.training.sources.problems import Unfit
 from kinoscope.training.sources.rows import csv_rows, entries, json_document
@@ -62,8 +62,8 @@ def mvbench(files: Files, found: Films) -> Iterator[Asked]:
             yield checked(f"{film.id}#{where.split()[-1]}", film, told)
 
 
-def _run(read: Read, files: Files, model: Model) -> TaskResult:
-    found = Films(files["videos"], files["questions"])
+def _run(read: Read, files: Files, model: Model, options: Options) -> TaskResult:
+    found = Films(files["videos"], files["questions"], options.limit)
     return answering(read(files, found), found, model)
 
 

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -18,7 +18,7 @@ from kinoscope.evaluation.metrics.checks import ROUNDING
 from kinoscope.evaluation.results import Metric
 from kinoscope.evaluation.tasks.encoding import Encoder
 from kinoscope.evaluation.tasks.films import Films
-from kinoscope.evaluation.tasks.protocol import Film, Model, TaskResult
+from kinoscope.evaluation.tasks.protocol import Film, Model, Options, TaskResult
 from kinoscope.evaluation.tasks.recalls import CUTOFFS, Asked, own
 from kinoscope.training.sources import fields
 
@@ -55,15 +55,18 @@ def gathered(found: Films, rows: Iterable[tuple[str, Sequence[str], object]]) ->
     return Captioned(found, tuple(films), tuple(texts), tuple(owners))
 
 
-def retrieval(data: Captioned, model: Model) -> TaskResult:
+def retrieval(data: Captioned, model: Model, options: Options) -> TaskResult:
     """R@1, 5 and 10, median and mean ranks, both ways; a tie counts against the query.
 
     Text to video each caption asks alone. Video to text any caption of the video is right, and
     those of another video count once, by the best; `v2t_each` instead asks for each caption.
     """
     encoder = Encoder(model)
-    t2v, names = text_to_video(data, encoder)
-    values, figures = _figures(t2v, names)
+    asked, names = text_to_video(data, encoder)
+    back = _video_to_text(asked, names)
+    t2v, v2t = asked.scored(options), back.scored(options)
+    values, figures = _figures(t2v, v2t)
+    values |= _of_each(asked, back, options)
     words = sorted(len(text.split()) for text in data.texts)
     protocol = {
         "gallery_videos": len(names),
@@ -76,7 +79,13 @@ def retrieval(data: Captioned, model: Model) -> TaskResult:
     left_out = data.found.left_out(
         encoder, data.found.rows_without_video + len(data.texts) - len(t2v.queries)
     )
-    return TaskResult(values=values, figures=figures, protocol=protocol, left_out=left_out)
+    return TaskResult(
+        values=values,
+        figures=figures,
+        protocol=protocol,
+        left_out=left_out,
+        rankings={"t2v": t2v.rankings(), "v2t": v2t.rankings()},
+    )
 
 
 def text_to_video(data: Captioned, encoder: Encoder) -> tuple[Asked, list[str]]:
@@ -96,25 +105,41 @@ def text_to_video(data: Captioned, encoder: Encoder) -> tuple[Asked, list[str]]:
         positives=[[owner] for owner in owners],
         queries=queries,
         videos=[names[owner] for owner in owners],
+        items=names,
     )
     return asked, names
 
 
-def _figures(t2v: Asked, names: Sequence[str]) -> tuple[dict[str, PerQuery], dict[str, Metric]]:
-    owners = np.array(t2v.positives, np.int64)[:, 0]
-    own_texts = [np.flatnonzero(owners == video).tolist() for video in range(len(names))]
-    scores_VQ = np.asarray(t2v.scores_QN.T)
-    grouped_VV = best_of_groups(scores_VQ, owners.tolist())
-    v2t = Asked(scores_QN=grouped_VV, positives=own(len(names)), queries=names, videos=names)
+def _video_to_text(t2v: Asked, names: Sequence[str]) -> Asked:
+    """Each video asks for its captions, among those of each other video as one item."""
+    owners = [video for (video,) in t2v.positives]
+    return Asked(
+        scores_QN=best_of_groups(np.asarray(t2v.scores_QN.T), owners),
+        positives=own(len(names)),
+        queries=names,
+        videos=names,
+        items=names,
+    )
+
+
+def _figures(t2v: Asked, v2t: Asked) -> tuple[dict[str, PerQuery], dict[str, Metric]]:
     values: dict[str, PerQuery] = {}
     figures: dict[str, Metric] = {}
     for way, each in {"t2v": t2v, "v2t": v2t}.items():
-        place = each.ranks()
-        values |= each.recalls(way) | {f"{way}_mnr": each.values(place.astype(np.float64))}
-        figures[f"{way}_mdr"] = median_with_interval(place, each.videos)
-    if len(owners) > len(names):
-        place, _ = ranks_of_each(scores_VQ, own_texts, rounding=ROUNDING)
-        texts_first = np.argsort([text for texts in own_texts for text in texts])
-        for k in CUTOFFS:
-            values[f"v2t_each_r{k}"] = t2v.values(recall_at(k, place[texts_first]))
+        values |= each.recalls(way)
+        figures[f"{way}_mdr"] = median_with_interval(values[f"{way}_mnr"].values_Q, each.videos)
     return values, figures
+
+
+def _of_each(t2v: Asked, v2t: Asked, options: Options) -> dict[str, PerQuery]:
+    """`v2t_each_r1`, ...: each caption is asked for; nothing where every video has one."""
+    owners = np.array(t2v.positives, np.int64)[:, 0]
+    if len(owners) == len(v2t.queries):
+        return {}
+    own_texts = [np.flatnonzero(owners == video).tolist() for video in range(len(v2t.queries))]
+    every = replace(
+        v2t, scores_QN=np.asarray(t2v.scores_QN.T), positives=own_texts, items=t2v.queries
+    )
+    place, _ = ranks_of_each(every.scored(options).scores_QN, own_texts, rounding=ROUNDING)
+    texts_first = np.argsort([text for texts in own_texts for text in texts])
+    return {f"v2t_each_r{k}": t2v.values(recall_at(k, place[texts_first])) for k in CUTOFFS}

@@ -12,12 +12,19 @@ from kinoscope.evaluation.metrics.checks import ROUNDING
 from kinoscope.evaluation.metrics.choices import right_wins, tied_pairs
 from kinoscope.evaluation.tasks.encoding import Encoder
 from kinoscope.evaluation.tasks.films import Films
-from kinoscope.evaluation.tasks.protocol import Benchmark, Files, Film, Model, TaskResult
+from kinoscope.evaluation.tasks.protocol import (
+    Benchmark,
+    Files,
+    Film,
+    Model,
+    Options,
+    TaskResult,
+)
 from kinoscope.evaluation.tasks.recalls import Asked, own, row_dots
 from kinoscope.training.sources import fields
 from kinoscope.training.sources.problems import Problems
 from kinoscope.training.sources.rows import entries, json_document
-from kinoscope.types import Float32
+from kinoscope.types import Float32, Float64
 
 _FORWARD = ("forward_caption", "forward_captions")
 _REVERSE = ("reverse_caption", "reverse_captions", "reversed_caption")
@@ -32,9 +39,9 @@ class BothWays:
     texts: tuple[Float32, Float32]
 
 
-def run(files: Files, model: Model) -> TaskResult:
+def run(files: Files, model: Model, options: Options) -> TaskResult:
     """Reads the files and asks all three forms: binary, 1 K, and 2 K with the reversals."""
-    found = Films(files["videos"], files["captions"])
+    found = Films(files["videos"], files["captions"], options.limit)
     films: dict[Film, tuple[str, str]] = {}
     for where, entry in _entries(files, found.problems):
         with found.problems.at(where):
@@ -57,40 +64,54 @@ def run(files: Files, model: Model) -> TaskResult:
             encoder.texts([films[listed[place]][1] for place in kept]),
         ),
     )
+    asked = galleries(both, options)
+    values = binary(both)
+    for name, each in asked.items():
+        values |= each.recalls(name)
     return TaskResult(
-        values=judged(both),
+        values=values,
         protocol={"videos": len(kept), "chance_binary": 0.5, "ties": "count as wrong"},
         left_out=found.left_out(encoder, found.rows_without_video + len(films) - len(kept)),
+        rankings={name: each.rankings() for name, each in asked.items()},
     )
 
 
-def judged(both: BothWays) -> dict[str, PerQuery]:
+def binary(both: BothWays) -> dict[str, PerQuery]:
     """`binary_t2v`: the caption's own video above its reversal; `binary_v2t`: the video's own
-    caption above its reversal's; recall among forward videos (`1k`), and among all (`2k`)."""
+    caption above its reversal's."""
     names, (videos_ND, turned_ND), (texts_ND, other_ND) = both.names, both.videos, both.texts
-    single = Asked(
-        scores_QN=texts_ND @ videos_ND.T, positives=own(len(names)), queries=names, videos=names
-    )
     right_N = row_dots(texts_ND, videos_ND)
     wrong = {"t2v": row_dots(texts_ND, turned_ND), "v2t": row_dots(other_ND, videos_ND)}
     values = {}
     for way, wrong_N in wrong.items():
-        values[f"binary_{way}"] = single.values(right_wins(right_N, wrong_N, rounding=ROUNDING))
-        ties_N = tied_pairs(right_N, wrong_N, rounding=ROUNDING)
-        values[f"binary_{way}_tied"] = single.values(ties_N)
+        values[f"binary_{way}"] = _of(names, right_wins(right_N, wrong_N, rounding=ROUNDING))
+        values[f"binary_{way}_tied"] = _of(names, tied_pairs(right_N, wrong_N, rounding=ROUNDING))
+    return values
+
+
+def galleries(both: BothWays, options: Options) -> dict[str, Asked]:
+    """Both ways among forward videos (`1k`), and among all (`2k`)."""
+    names = both.names
     every = [*names, *(f"{name}-reverse" for name in names)]
-    texts_2D, videos_2D = np.concatenate(both.texts), np.concatenate(both.videos)
+    found = {}
     for size, (t_ND, v_ND), queries in (
-        ("1k", (texts_ND, videos_ND), names),
-        ("2k", (texts_2D, videos_2D), every),
+        ("1k", (both.texts[0], both.videos[0]), names),
+        ("2k", (np.concatenate(both.texts), np.concatenate(both.videos)), every),
     ):
         about = [*names, *names][: len(queries)]
         for way, scores_QN in (("t2v", t_ND @ v_ND.T), ("v2t", v_ND @ t_ND.T)):
-            asked = Asked(
-                scores_QN=scores_QN, positives=own(len(queries)), queries=queries, videos=about
+            found[f"{way}_{size}"] = Asked(
+                scores_QN=scores_QN,
+                positives=own(len(queries)),
+                queries=queries,
+                videos=about,
+                items=queries,
             )
-            values |= asked.recalls(f"{way}_{size}")
-    return values
+    return {name: each.scored(options) for name, each in found.items()}
+
+
+def _of(names: list[str], values_N: Float64) -> PerQuery:
+    return PerQuery(queries=tuple(names), videos=tuple(names), values_Q=values_N)
 
 
 def _entries(files: Files, problems: Problems) -> Iterator[tuple[str, Mapping[str, Any]]]:
@@ -110,6 +131,9 @@ def _caption(entry: Mapping[str, Any], names: tuple[str, ...]) -> str:
 
 BENCHMARKS: Mapping[str, Benchmark] = {
     "rtime": Benchmark(
-        files={"captions": "test.json", "videos": "videos"}, run=run, source="arXiv 2412.19178"
+        files={"captions": "test.json", "videos": "videos"},
+        run=run,
+        source="arXiv 2412.19178",
+        galleries=True,
     )
 }

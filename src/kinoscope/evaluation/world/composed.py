@@ -9,11 +9,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from kinoscope.backbones.mllm import MLLM
-from kinoscope.evaluation.metrics import mean_with_interval, ranks, recall_at
-from kinoscope.evaluation.results import Metric
+from kinoscope.backbones.protocol import Backbone
+from kinoscope.evaluation.metrics import ranks, recall_at
+from kinoscope.evaluation.tasks.protocol import TaskResult
 from kinoscope.evaluation.world.edited import EditedSource
 from kinoscope.evaluation.world.retrieval import CUTOFFS
+from kinoscope.evaluation.world.values import Figures, by_video, figures_of
 from kinoscope.evaluation.world.vectors import embed, embed_clips, embed_texts
 from kinoscope.evaluation.world.videos import WorldVideos
 from kinoscope.heads import normalise
@@ -23,9 +24,12 @@ _MASKED = -2.0
 """Below every cosine, yet finite: 0 would be a fair score."""
 
 
-def composed(
-    model: MLLM, sources: WorldVideos, targets: WorldVideos
-) -> tuple[dict[str, Metric], dict[str, object]]:
+def composed(model: Backbone, sources: WorldVideos, targets: WorldVideos) -> Figures:
+    """Metrics and details of `looked_for`."""
+    return figures_of(looked_for(model, sources, targets))
+
+
+def looked_for(model: Backbone, sources: WorldVideos, targets: WorldVideos) -> TaskResult:
     """`composed_r1`, `_r5`, `_r10`; `composed_text_only`, `_video_only`, `_sum`: R@1 of baselines.
 
     Video i of the targets is the edited video i of the sources. A tie counts against the query.
@@ -52,16 +56,16 @@ def composed(
     }
     found = {name: target_ranks(rows_QD, gallery_ND) for name, rows_QD in queries.items()}
     keys = sources.keys
-    metrics = {f"composed_r{k}": mean_with_interval(recall_at(k, found[""]), keys) for k in CUTOFFS}
+    values = {f"composed_r{k}": by_video(keys, recall_at(k, found[""])) for k in CUTOFFS}
     for name in queries:
         if name:
-            metrics[f"composed_{name}"] = mean_with_interval(recall_at(1, found[name]), keys)
+            values[f"composed_{name}"] = by_video(keys, recall_at(1, found[name]))
     details: dict[str, object] = {
         "gallery": len(gallery_ND),
         "chance_r1": 1 / (len(gallery_ND) - 1),
         "by_kind": _by_kind([edit.kind for edit in edits], found[""]),
     }
-    return metrics, details
+    return TaskResult(values=values, protocol=details)
 
 
 def target_ranks(queries_QD: Float32, gallery_ND: Float32) -> Int64:

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from kinoscope.evaluation.metrics import auroc, mean_with_interval
+from kinoscope.evaluation.metrics import auroc
 from kinoscope.evaluation.metrics.intervals import redrawn
-from kinoscope.evaluation.results import Metric
+from kinoscope.evaluation.tasks.protocol import TaskResult
+from kinoscope.evaluation.world.values import Figures, by_video, figures_of
 from kinoscope.evaluation.world.videos import WorldVideos
 from kinoscope.types import Float64
 
@@ -36,9 +37,12 @@ def pairs_of(videos: WorldVideos, *, seed: int = 0) -> list[Pair]:
     return found
 
 
-def matching(
-    pairs: Sequence[Pair], true_N: Float64, wrong_N: Float64
-) -> tuple[dict[str, Metric], dict[str, object]]:
+def matching(pairs: Sequence[Pair], true_N: Float64, wrong_N: Float64) -> Figures:
+    """Metrics and details of `matched`."""
+    return figures_of(matched(pairs, true_N, wrong_N))
+
+
+def matched(pairs: Sequence[Pair], true_N: Float64, wrong_N: Float64) -> TaskResult:
     """`matching_auc` over all texts, and `matching_pairs`, how often the true one of two wins.
 
     Args:
@@ -58,8 +62,8 @@ def matching(
         }
         for kind in sorted(set(kinds))
     }
-    metrics = {
-        **area.metrics(["matching_auc"]),
-        "matching_pairs": mean_with_interval(wins_N, [pair.key for pair in pairs]),
-    }
-    return metrics, {"chance": 0.5, "by_kind": by_kind}
+    return TaskResult(
+        values={"matching_pairs": by_video([pair.key for pair in pairs], wins_N)},
+        figures=area.metrics(["matching_auc"]),
+        protocol={"chance": 0.5, "by_kind": by_kind},
+    )

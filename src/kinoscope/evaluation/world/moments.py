@@ -12,8 +12,8 @@ from typing import Literal
 import numpy as np
 
 from kinoscope.backbones.protocol import Backbone
-from kinoscope.evaluation.metrics import mean_with_interval
-from kinoscope.evaluation.results import Metric
+from kinoscope.evaluation.metrics import PerQuery
+from kinoscope.evaluation.world.values import by_video
 from kinoscope.evaluation.world.vectors import embed_clips, embed_texts
 from kinoscope.evaluation.world.videos import WorldVideos
 from kinoscope.spans import peak_of
@@ -182,15 +182,17 @@ def choose_method(searched: Sequence[Searched], fps: float) -> tuple[Method, dic
     return chosen, told
 
 
-def localisation(values_Q: Float64, queries: Sequence[Query], prior_s: float) -> dict[str, Metric]:
+def localisation(
+    values_Q: Float64, queries: Sequence[Query], prior_s: float
+) -> dict[str, PerQuery]:
     """Recall at three thresholds, mean IoU, and R1@0.5 of two answers that look at nothing.
 
     `moments_whole_video` answers the whole video, `moments_centre_prior` the span of `prior_s`
     seconds in its middle.
     """
     keys = [query.key for query in queries]
-    metrics = {
-        f"moments_{name}": mean_with_interval((values_Q >= least).astype(np.float64), keys)
+    values = {
+        f"moments_{name}": by_video(keys, (values_Q >= least).astype(np.float64))
         for name, least in THRESHOLDS.items()
     }
     blind = {
@@ -199,8 +201,8 @@ def localisation(values_Q: Float64, queries: Sequence[Query], prior_s: float) ->
     }
     for name, spans in blind.items():
         right = [q.span.iou(span) >= 0.5 for q, span in zip(queries, spans, strict=True)]
-        metrics[name] = mean_with_interval(np.array(right, np.float64), keys)
-    return {**metrics, "moments_miou": mean_with_interval(values_Q, keys)}
+        values[name] = by_video(keys, np.array(right, np.float64))
+    return {**values, "moments_miou": by_video(keys, values_Q)}
 
 
 def centre(duration_s: float, length_s: float) -> Span:

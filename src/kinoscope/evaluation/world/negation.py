@@ -11,9 +11,10 @@ import numpy as np
 
 from kinoscope.backbones.protocol import Backbone
 from kinoscope.errors import UsageError
-from kinoscope.evaluation.metrics import mean_with_interval, recall_at
-from kinoscope.evaluation.results import Metric
+from kinoscope.evaluation.metrics import recall_at
+from kinoscope.evaluation.tasks.protocol import TaskResult
 from kinoscope.evaluation.world.retrieval import own_ranks
+from kinoscope.evaluation.world.values import Figures, by_video, figures_of
 from kinoscope.evaluation.world.vectors import embed_texts
 from kinoscope.evaluation.world.videos import WorldVideos
 from kinoscope.training.world import Scene
@@ -53,9 +54,12 @@ def choice_of(scene: Scene) -> Choice:
     return Choice(kind=kind, options=options[kind])
 
 
-def negation(
-    model: Backbone, videos: WorldVideos, clips_ND: Float32
-) -> tuple[dict[str, Metric], dict[str, object]]:
+def negation(model: Backbone, videos: WorldVideos, clips_ND: Float32) -> Figures:
+    """Metrics and details of `negated`."""
+    return figures_of(negated(model, videos, clips_ND))
+
+
+def negated(model: Backbone, videos: WorldVideos, clips_ND: Float32) -> TaskResult:
     """`negation_std_r5` and `negation_neg_r5` of the same captions, and `negation_mcq`.
 
     A tie counts against the query. Details: gallery, chances, and the choices by kind.
@@ -67,26 +71,26 @@ def negation(
     """
     scenes, keys = list(videos.scenes()), videos.keys
     texts = {"std": caption, "neg": negated_caption}
-    metrics = {
-        f"negation_{name}_r{_CUTOFF}": mean_with_interval(
+    values = {
+        f"negation_{name}_r{_CUTOFF}": by_video(
+            keys,
             recall_at(
                 _CUTOFF, own_ranks(embed_texts(model, (told(scene) for scene in scenes)), clips_ND)
             ),
-            keys,
         )
         for name, told in texts.items()
     }
     choices = [choice_of(scene) for scene in scenes]
     rows_MD = embed_texts(model, (text for choice in choices for text in choice.options))
     right_N = first_is_nearest(rows_MD.reshape(len(choices), OPTIONS, -1), clips_ND)
-    metrics["negation_mcq"] = mean_with_interval(right_N, keys)
+    values["negation_mcq"] = by_video(keys, right_N)
     details: dict[str, object] = {
         "gallery": len(scenes),
         "chance_r5": min(1.0, _CUTOFF / len(scenes)),
         "chance_mcq": 1 / OPTIONS,
         "mcq_by_kind": _by_kind([choice.kind for choice in choices], right_N),
     }
-    return metrics, details
+    return TaskResult(values=values, protocol=details)
 
 
 def first_is_nearest(options_NKD: Float32, clips_ND: Float32) -> Float64:

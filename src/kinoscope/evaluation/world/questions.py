@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from kinoscope.evaluation.metrics import mean_with_interval
-from kinoscope.evaluation.results import Metric
+from kinoscope.evaluation.tasks.protocol import TaskResult
+from kinoscope.evaluation.world.values import Figures, by_video, figures_of
 from kinoscope.evaluation.world.videos import WorldVideos
 from kinoscope.training.world.questions import Question, questions
 from kinoscope.types import Float64
@@ -57,14 +57,17 @@ def guessed(asked: Sequence[Asked], counts: Mapping[str, Counter[str]]) -> Float
     return np.array(values)
 
 
-def qa(
-    asked: Sequence[Asked], right_Q: Float64, prior_Q: Float64
-) -> tuple[dict[str, Metric], dict[str, object]]:
+def qa(asked: Sequence[Asked], right_Q: Float64, prior_Q: Float64) -> Figures:
+    """Metrics and details of `answered`."""
+    return figures_of(answered(asked, right_Q, prior_Q))
+
+
+def answered(asked: Sequence[Asked], right_Q: Float64, prior_Q: Float64) -> TaskResult:
     """`qa_accuracy` and `qa_prior`; details: both, chance and the number of questions by kind."""
     keys = [one.key for one in asked]
-    metrics = {
-        "qa_accuracy": mean_with_interval(right_Q, keys),
-        "qa_prior": mean_with_interval(prior_Q, keys),
+    values = {
+        "qa_accuracy": by_video(keys, right_Q),
+        "qa_prior": by_video(keys, prior_Q),
     }
     chance_Q = np.array([1 / len(one.question.options) for one in asked])
     kinds = np.array([one.question.kind for one in asked])
@@ -77,4 +80,6 @@ def qa(
         }
         for kind in sorted(set(kinds))
     }
-    return metrics, {"chance": float(chance_Q.mean()), "by_kind": by_kind}
+    return TaskResult(
+        values=values, protocol={"chance": float(chance_Q.mean()), "by_kind": by_kind}
+    )

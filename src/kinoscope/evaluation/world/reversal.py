@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from kinoscope.evaluation.metrics import mean_with_interval
 from kinoscope.evaluation.metrics.checks import ROUNDING
-from kinoscope.evaluation.results import Metric
+from kinoscope.evaluation.tasks.protocol import TaskResult
+from kinoscope.evaluation.world.values import Figures, by_video, figures_of
 from kinoscope.training.sources import Example
 from kinoscope.types import Features, Float32, Float64
 
@@ -65,22 +65,27 @@ def choose(videos: BothWays, texts: BothWays) -> Choices:
     )
 
 
-def reversal(choices: Choices, keys: Sequence[str]) -> tuple[dict[str, Metric], dict[str, object]]:
+def reversal(choices: Choices, keys: Sequence[str]) -> Figures:
+    """Metrics and details of `judged`."""
+    return figures_of(judged(choices, keys))
+
+
+def judged(choices: Choices, keys: Sequence[str]) -> TaskResult:
     """`reversal_t2v`, `reversal_v2t` and `reversal`, the mean of both; chance is one half.
 
     Details: the share of ties each way.
     """
-    metrics = {
-        "reversal_t2v": mean_with_interval(choices.t2v_N, keys),
-        "reversal_v2t": mean_with_interval(choices.v2t_N, keys),
-        "reversal": mean_with_interval((choices.t2v_N + choices.v2t_N) / 2, keys),
+    values = {
+        "reversal_t2v": by_video(keys, choices.t2v_N),
+        "reversal_v2t": by_video(keys, choices.v2t_N),
+        "reversal": by_video(keys, (choices.t2v_N + choices.v2t_N) / 2),
     }
     details: dict[str, object] = {
         "chance": 0.5,
         "t2v_tied": float(choices.tied_t2v_N.mean()),
         "v2t_tied": float(choices.tied_v2t_N.mean()),
     }
-    return metrics, details
+    return TaskResult(values=values, protocol=details)
 
 
 def _won(margins_N: Float64) -> Float64:

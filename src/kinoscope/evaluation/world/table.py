@@ -9,25 +9,26 @@ import numpy as np
 
 from kinoscope.backbones.mllm import MLLM
 from kinoscope.backbones.protocol import Backbone
-from kinoscope.evaluation.metrics import mean_with_interval, recall_at
+from kinoscope.evaluation.metrics import recall_at
 from kinoscope.evaluation.metrics.choices import picked
-from kinoscope.evaluation.results import Metric
+from kinoscope.evaluation.tasks.protocol import TaskResult
 from kinoscope.evaluation.world import chiral, matching, moments, questions, retrieval, reversal
 from kinoscope.evaluation.world.answering import match_margins, option_scores
+from kinoscope.evaluation.world.values import Figures, by_video, figures_of
 from kinoscope.evaluation.world.vectors import embed_clips, embed_texts
 from kinoscope.evaluation.world.videos import WorldVideos
 from kinoscope.training.sources import GeneratedSource
 from kinoscope.training.world import WorldConfig
 from kinoscope.training.world.questions import questions as questions_on
+from kinoscope.training.world.scene import Split
 from kinoscope.types import Float32
-
-Figures = tuple[dict[str, Metric], dict[str, object]]
 
 WORDED = ("qa", "matching")
 """Tasks for a model that answers in words."""
 TASKS = ("retrieval", "reversal", "chiral", "moments", "long_text", *WORDED)
 SEEN_TASKS = ("retrieval", "reversal", *WORDED)
 """Tasks that are also measured on the nouns of the training."""
+_BEHIND = 100_000  # the validation split's videos that are not measured
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,30 +36,33 @@ class World:
     """How much of which world is measured.
 
     Attributes:
-        count: videos of the test split.
+        count: videos of the split.
         chosen_on: videos of the validation split on which the way to find moments is chosen.
         guessed_from: videos of the training split whose answers are the prior of questions.
         config: of the world; its nouns are the split's own.
+        split: what is measured, `test` or `validation`.
     """
 
     count: int = 1000
     chosen_on: int = 160
     guessed_from: int = 2000
     config: WorldConfig = field(default_factory=WorldConfig)
+    split: Split = "test"
 
     def test(self, *, seen: bool = False) -> GeneratedSource:
         """A tenth more than `count`, so that as many of them differ from their reversals."""
         config = replace(self.config, nouns="seen") if seen else self.config
-        return GeneratedSource("test", self.count + self.count // 10 + 1, config=config)
+        return GeneratedSource(self.split, self.count + self.count // 10 + 1, config=config)
 
     def validation(self, count: int) -> GeneratedSource:
-        """Its first videos."""
-        return GeneratedSource("validation", count, config=self.config)
+        """Of the validation split, videos that are not measured."""
+        first_seed = 0 if self.split == "test" else _BEHIND
+        return GeneratedSource("validation", count, first_seed=first_seed, config=self.config)
 
     def opposites(self, pair: tuple[str, str]) -> GeneratedSource:
-        """The pair's share of `count` test videos."""
+        """The pair's share of `count` videos."""
         count = max(8, -(-self.count // len(chiral.PAIRS)))
-        return GeneratedSource("test", count, config=chiral.config_of(pair, self.config))
+        return GeneratedSource(self.split, count, config=chiral.config_of(pair, self.config))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -93,7 +97,11 @@ class Measurement:
 
     def task(self, name: str) -> Figures:
         """Metrics and details of one of `TASKS`."""
-        made: Mapping[str, Callable[[], Figures]] = {
+        return figures_of(self.found(name))
+
+    def found(self, name: str) -> TaskResult:
+        """Of one of `TASKS`, with values by query."""
+        made: Mapping[str, Callable[[], TaskResult]] = {
             "retrieval": self._retrieval,
             "reversal": self._reversal,
             "chiral": self._chiral,
@@ -120,14 +128,14 @@ class Measurement:
     def _captions_ND(self) -> Float32:
         return embed_texts(self._backbone, (each.captions[0] for each in self._all.examples()))
 
-    def _retrieval(self) -> Figures:
+    def _retrieval(self) -> TaskResult:
         count, texts = len(self._videos), [e.captions[0] for e in self._videos.examples()]
-        metrics, details = retrieval.retrieval(
+        found = retrieval.retrieved(
             self._captions_ND[:count], self._clips_ND[:count], self._videos.keys
         )
-        return metrics, {**details, "distinct_captions": len(set(texts))}
+        return replace(found, protocol={**found.protocol, "distinct_captions": len(set(texts))})
 
-    def _reversal(self) -> Figures:
+    def _reversal(self) -> TaskResult:
         told = [reversal.told_both_ways(example) for example in self._all.examples()]
         numbers = [n for n, pair in enumerate(told) if pair is not None][: self._world.count]
         clips = (
@@ -144,15 +152,16 @@ class Measurement:
             ),
         )
         keys = self._all.keys
-        return reversal.reversal(choices, [keys[n] for n in numbers])
+        return reversal.judged(choices, [keys[n] for n in numbers])
 
-    def _chiral(self) -> Figures:
-        return chiral.chiral({pair: self._gallery(pair) for pair in chiral.PAIRS})
+    def _chiral(self) -> TaskResult:
+        metrics, details = chiral.chiral({pair: self._gallery(pair) for pair in chiral.PAIRS})
+        return TaskResult(values={}, figures=metrics, protocol=details)
 
     def _gallery(self, pair: tuple[str, str]) -> chiral.Gallery:
         videos = self._system.see(self._world.opposites(pair))
         kinds = [scene.events[0][1].kind for scene in videos.scenes()]
-        texts = [text for both in chiral.texts_of(pair, "test") for text in both]
+        texts = [text for both in chiral.texts_of(pair, self._world.split) for text in both]
         texts_ND = embed_texts(self._backbone, texts)
         return chiral.Gallery(
             videos_ND=embed_clips(self._backbone, videos.clips()),
@@ -160,7 +169,7 @@ class Measurement:
             texts_W2D=texts_ND.reshape(-1, 2, texts_ND.shape[1]),
         )
 
-    def _moments(self) -> Figures:
+    def _moments(self) -> TaskResult:
         system, world = self._system, self._world
         tried = system.see(world.validation(world.chosen_on))
         method, told = moments.choose_method(
@@ -176,23 +185,23 @@ class Measurement:
             moments.queries_of(source.example(n) for n in range(len(source)))
         )
         values_Q = moments.ious(method, found, system.fps)
-        metrics = moments.localisation(values_Q, [each.query for each in found], prior_s)
+        values = moments.localisation(values_Q, [each.query for each in found], prior_s)
         details: dict[str, object] = {
             "method": method.describe(system.fps),
             "validation": told,
             "videos": len(queries),
             "prior_s": prior_s,
         }
-        return metrics, details
+        return TaskResult(values=values, protocol=details)
 
-    def _long_text(self) -> Figures:
+    def _long_text(self) -> TaskResult:
         texts = [example.details[0] for example in self._videos.examples()]
         found = retrieval.own_ranks(
             embed_texts(self._backbone, texts), self._clips_ND[: len(self._videos)]
         )
         words = [len(text.split()) for text in texts]
         tokens = [self._backbone.count_tokens(text) for text in texts]
-        metric = mean_with_interval(recall_at(1, found), self._videos.keys)
+        values = {"long_text_r1": by_video(self._videos.keys, recall_at(1, found))}
         details: dict[str, object] = {
             "gallery": len(texts),
             "r5": float(recall_at(5, found).mean()),
@@ -202,20 +211,20 @@ class Measurement:
             "read_tokens": self._backbone.max_tokens,
             "cut": sum(count > self._backbone.max_tokens for count in tokens),
         }
-        return {"long_text_r1": metric}, details
+        return TaskResult(values=values, protocol=details)
 
-    def _qa(self) -> Figures:
+    def _qa(self) -> TaskResult:
         assert isinstance(self._backbone, MLLM)
         asked = questions.asked_of(self._videos)
         scores = option_scores(self._backbone, self._videos, asked)
         prior_Q = questions.guessed(asked, _answers(self._world))
         right_Q = picked(scores, [one.question.right for one in asked])
-        return questions.qa(asked, right_Q, prior_Q)
+        return questions.answered(asked, right_Q, prior_Q)
 
-    def _matching(self) -> Figures:
+    def _matching(self) -> TaskResult:
         assert isinstance(self._backbone, MLLM)
         pairs = matching.pairs_of(self._videos)
-        return matching.matching(pairs, *match_margins(self._backbone, self._videos, pairs))
+        return matching.matched(pairs, *match_margins(self._backbone, self._videos, pairs))
 
 
 @lru_cache(maxsize=4)

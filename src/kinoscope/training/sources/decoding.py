@@ -10,6 +10,7 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from kinoscope.clips import Cut
 from kinoscope.errors import MediaError, MediaFault, SetupError
@@ -17,11 +18,20 @@ from kinoscope.index.decoding import Chunk, DecodePool, Failed, Finished
 from kinoscope.index.scan import FoundFile
 from kinoscope.index.worker import DecodeRequest
 from kinoscope.sampling import SamplingConfig
-from kinoscope.training.sources.protocol import Source
 from kinoscope.types import Frames, Span
 
 Wanted = tuple[int, Span | None]
 """A video's number, and a span or None for all of it."""
+
+
+class Gives(Protocol):
+    """The part of a `Source` that gives frames by number."""
+
+    def file(self, number: int) -> AbstractContextManager[Path] | None:
+        """The video as a file while the context lasts; None for one that is made, not read."""
+
+    def frames(self, number: int, sampling: SamplingConfig, span: Span | None = None) -> Frames:
+        """Of the video, or of a span of it; `MediaError` for a broken file."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +46,7 @@ Result = tuple[Wanted, Frames | Failure]
 
 
 def decoded(
-    source: Source, wanted: Sequence[Wanted], sampling: SamplingConfig, workers: int
+    source: Gives, wanted: Sequence[Wanted], sampling: SamplingConfig, workers: int
 ) -> Generator[Result, None, None]:
     """Each item once, in the order in which they get ready; few are in memory at a time.
 
@@ -62,7 +72,7 @@ class _Job:
 
 
 def _read(
-    source: Source, wanted: Sequence[Wanted], sampling: SamplingConfig, workers: int
+    source: Gives, wanted: Sequence[Wanted], sampling: SamplingConfig, workers: int
 ) -> Iterator[Result]:
     rest, queue = deque(wanted), deque[DecodeRequest]()
     jobs: dict[int, _Job] = {}
@@ -108,7 +118,7 @@ def _end(job: _Job, event: Finished | Failed) -> Frames | Failure:
         return Failure(error.fault, str(error))
 
 
-def _file(source: Source, number: int) -> AbstractContextManager[Path]:
+def _file(source: Gives, number: int) -> AbstractContextManager[Path]:
     found = source.file(number)
     assert found is not None, "a source of files and of none"
     return found
@@ -125,7 +135,7 @@ def _found(path: Path) -> FoundFile:
 
 
 def _made(
-    source: Source, wanted: Sequence[Wanted], sampling: SamplingConfig, workers: int
+    source: Gives, wanted: Sequence[Wanted], sampling: SamplingConfig, workers: int
 ) -> Iterator[Result]:
     rest = deque(wanted)
     running: dict[Future[Frames], Wanted] = {}
@@ -149,11 +159,11 @@ def _made(
 class _Here:
     """What a rendering process has been given."""
 
-    source: Source
+    source: Gives
     sampling: SamplingConfig
 
 
-def _start(source: Source, sampling: SamplingConfig) -> None:
+def _start(source: Gives, sampling: SamplingConfig) -> None:
     _Here.source, _Here.sampling = source, sampling
     parent = multiprocessing.parent_process()
     assert parent is not None

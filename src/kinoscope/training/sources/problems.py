@@ -24,6 +24,7 @@ Kind = Literal[
     "markup",  # HTML, Markdown, or what a language model says around its answer
     "flipped",  # a positive that goes the other way
     "moved",  # a positive of another object or place
+    "limit",  # behind the first so many, where no more were asked for
     "same",  # two texts of a triplet that do not differ
 ]
 

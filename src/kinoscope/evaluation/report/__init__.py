@@ -1,0 +1,3 @@
+"""Saved evaluations as one page and one text: tables, intervals, curves, tests, what differs."""
+
+from kinoscope.evaluation.report.writing import write_report as write_report

@@ -1,0 +1,100 @@
+"""The world's tasks as benchmarks: the figures of the tasks themselves, and nothing asked twice."""
+
+import pytest
+
+from kinoscope.backbones.options import LoadOptions
+from kinoscope.embedder import Embedder
+from kinoscope.errors import UsageError
+from kinoscope.evaluation.runner import run as runner
+from kinoscope.evaluation.runner.asking import Asking
+from kinoscope.evaluation.runner.kept import Kept
+from kinoscope.evaluation.runner.run import Wanted, evaluate
+from kinoscope.evaluation.runner.world_benchmarks import benchmarks
+from kinoscope.evaluation.saved import read_evaluation, save_evaluation
+from kinoscope.evaluation.tasks.protocol import Options
+from kinoscope.evaluation.world.composed import composed
+from kinoscope.evaluation.world.edited import edited
+from kinoscope.evaluation.world.negation import negation
+from kinoscope.evaluation.world.table import Measurement, System, World
+from kinoscope.evaluation.world.vectors import embed_clips
+from kinoscope.evaluation.world.videos import WorldVideos
+from kinoscope.sampling import SamplingConfig
+from tests.evaluation.oracles import PLAIN
+from tests.evaluation.runner.made import TOLD, Counting, embedder
+from tests.tiny import tiny
+
+COUNT = 8
+NAMES = ("retrieval", "reversal", "moments", "composed", "negation")
+
+
+@pytest.fixture(autouse=True)
+def plain_world(monkeypatch, tmp_path):
+    monkeypatch.setattr(runner, "BENCHMARKS", benchmarks(PLAIN))
+    monkeypatch.setenv("KINOSCOPE_CACHE", str(tmp_path / "cache"))
+
+
+def asked(name, model, **options):
+    wanted = Wanted(name=f"world-{name}", options=Options(limit=COUNT, **options))
+    return evaluate(wanted, Asking(model, Kept(model.spec)), TOLD)
+
+
+def plain(name, model):
+    """The task as recipes run it, with nothing kept."""
+    backbone = model.backbone
+
+    def see(source):
+        return WorldVideos(source, lambda n: backbone.vision(source.frames(n, model.sampling)))
+
+    world = World(count=COUNT, chosen_on=8, guessed_from=200, config=PLAIN)
+    if name == "composed":
+        return composed(backbone, *(see(one) for one in edited("test", COUNT, PLAIN)))[0]
+    if name == "negation":
+        videos = see(world.test()).first(COUNT)
+        return negation(backbone, videos, embed_clips(backbone, videos.clips()))[0]
+    measurement = Measurement(System(backbone=backbone, see=see, fps=model.sampling.fps), world)
+    tasks = ("reversal", "chiral") if name == "reversal" else (name,)
+    return {key: metric for task in tasks for key, metric in measurement.task(task)[0].items()}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_figures_are_those_of_the_task_and_come_again_without_asking(name, tmp_path):
+    first = asked(name, embedder())
+    assert first.metrics == plain(name, embedder())
+    assert first.vectors["embedded"] > 0 and first.values
+    again = embedder()
+    second = asked(name, again)
+    assert isinstance(again.backbone, Counting) and again.backbone.contents == 0
+    assert second.metrics == first.metrics and second.vectors["embedded"] == 0
+    assert second.protocol == first.protocol and second.stem == f"world-{name}.limit-{COUNT}"
+    assert read_evaluation(save_evaluation(first, tmp_path)).protocol.details["fingerprint"]
+
+
+def test_the_validation_split_is_measured_on_other_videos():
+    test, validation = (asked("retrieval", embedder(), split=s) for s in ("test", "validation"))
+    assert validation.variant == ("validation", f"limit-{COUNT}")
+    assert validation.protocol.split_hash != test.protocol.split_hash
+    assert validation.values["t2v_r1"].queries[0].startswith("validation-")
+    world = World(count=COUNT, config=PLAIN, split="validation")
+    measured, chosen = (
+        {s.key(n) for n in range(len(s))} for s in (world.test(), world.validation(8))
+    )
+    assert not measured & chosen, "a method is not chosen on what it is measured on"
+
+
+@pytest.fixture(scope="module")
+def speaker(tmp_path_factory, one_torch_thread):
+    folder = tiny("qwen3_vl", tmp_path_factory.mktemp("qwen3"))
+    sampling = SamplingConfig(fps=1.0, side_px=None, max_pixels=64 * 64, windows=(), clip_frames=2)
+    return Embedder.load(str(folder), options=LoadOptions(offline=True), sampling=sampling)
+
+
+@pytest.mark.parametrize(("name", "metric"), [("qa", "qa_accuracy"), ("matching", "matching_auc")])
+def test_a_model_with_words_answers(name, metric, speaker):
+    found = asked(name, speaker)
+    assert 0 <= found.metrics[metric].value <= 1
+    assert found.values and found.protocol.details["world"] == "world test 0..8"
+
+
+def test_a_model_without_words_is_told_so():
+    with pytest.raises(UsageError, match="the colours model answers nothing in words: world-qa"):
+        asked("qa", embedder())
