@@ -86,7 +86,7 @@ def measured(model: MLLM, world: World) -> tuple[dict[str, Metric], dict[str, ob
         "moments_whole_video": "whole_video_r1_05",
         "moments_centre_prior": "centre_prior_r1_05",
     }
-    metrics = {new: figures[old] for old, new in names.items()}
+    metrics = {new: figures[old].metric for old, new in names.items()}
     better_Q = first_ious(found, model, videos)
     right_Q = (better_Q >= 0.5).astype(np.float64)
     metrics["refined_r1_05"] = mean_with_interval(right_Q, [query.key for query in asked])

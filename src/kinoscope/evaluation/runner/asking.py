@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from kinoscope.backbones.protocol import Backbone
-from kinoscope.documents import Document, as_request
+from kinoscope.documents import Document, Excerpt, Source, as_request
 from kinoscope.embedder import Embedder
 from kinoscope.errors import MediaError, UsageError
 from kinoscope.evaluation.runner.decoding import documents
@@ -240,11 +240,18 @@ class Asking:
         source = asked.image if asked.image is not None else asked.video
         if source is None:
             return item(role, "text", asked.text)
-        content = _pixels(source) if isinstance(source, Frames) else self._contents.of(Path(source))
+        content = self._content(source)
         if role == "document":
             self.films.add(content)
         kind = "image" if asked.image is not None else "video"
         return item(role, kind, asked.text, content, False)
+
+    def _content(self, source: Source) -> str:
+        if isinstance(source, Frames):
+            return _pixels(source)
+        if isinstance(source, Excerpt):
+            return f"{self._contents.of(source.path)}@{source.span}"
+        return self._contents.of(Path(source))
 
     def count(self, what: str, total: int = 0) -> None:
         """One more that was embedded; now and then a line says how many there are by now."""

@@ -5,10 +5,10 @@ from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
+from kinoscope.clips import read_clip
 from kinoscope.errors import MediaError
 from kinoscope.evaluation.tasks.protocol import Film, turned
 from kinoscope.sampling import SamplingConfig
-from kinoscope.clips import read_clip
 from kinoscope.training.sources.decoding import Failure, decoded
 from kinoscope.types import Frames, Span
 from kinoscope.video import is_picture_name
