@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kinoscope.documents import Excerpt
 from kinoscope.errors import MediaError
 from kinoscope.evaluation.runner.asking import Asking
 from kinoscope.evaluation.runner.kept import Contents, Kept, item
@@ -84,6 +85,19 @@ def test_texts_are_kept_by_their_role_and_equal_ones_asked_once(tmp_path):
     assert asking.encode_query(["b", "a"]).shape == (2, 7) and model.backbone.contents == 3
     assert asking.encode_query([]).shape == (0, 7)
     assert asking.texts == {"a", "b"}
+
+
+def test_excerpts_of_a_file_are_kept_apart(tmp_path):
+    films(tmp_path, 1)
+    path = tmp_path / "videos" / "v0.mp4"
+    model = embedder()
+    asking = Asking(model, Kept(SPEC, tmp_path / "kept"))
+    begun, later = (Excerpt(path, Span(at_s, at_s + 1.0)) for at_s in (0.0, 1.0))
+    first_2D = asking.encode_document([begun, later])
+    assert (first_2D[0] != first_2D[1]).any()
+    asked = model.backbone.contents
+    assert (asking.encode_document([later, begun]) == first_2D[::-1]).all()
+    assert model.backbone.contents == asked, "nothing is embedded twice"
 
 
 def test_a_file_is_known_by_its_content(tmp_path):
