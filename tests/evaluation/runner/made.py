@@ -1,7 +1,7 @@
 """A model that counts what it is asked, and benchmarks of real films for it."""
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 
@@ -72,7 +72,7 @@ def films(folder: Path, count: int = 4, *, first: int = 0) -> list[str]:
     return names
 
 
-FILES: Mapping[str, object] = {
+FILES: Mapping[str, Callable[[Sequence[str]], dict[str, object]]] = {
     "msr-vtt": lambda names: {
         "captions": "key,vid_key,video_id,sentence\n"
         + "".join(f"r{name},m{name},{name},{name}\n" for name in names)
@@ -92,8 +92,7 @@ FILES: Mapping[str, object] = {
 def benchmark(name: str, folder: Path, names: Sequence[str]) -> Path:
     """Writes the annotations of one beside the films."""
     usual = BENCHMARKS[name].files
-    made = FILES[name](names)  # type: ignore[operator]
-    return put(folder, (), **{usual[role]: said for role, said in made.items()})
+    return put(folder, (), **{usual[role]: said for role, said in FILES[name](names).items()})
 
 
 def measured(
