@@ -8,69 +8,30 @@ import numpy as np
 
 from kinoscope.evaluation.runner.asking import Asking
 from kinoscope.evaluation.runner.kept import item
+from kinoscope.evaluation.world.around import Around
 from kinoscope.evaluation.world.vectors import embed
 from kinoscope.heads import truncate
-from kinoscope.types import Content, Features, Float32, Frames, Kind, States
+from kinoscope.types import Content, Float32, States
 
 _GROUP = 64
 """Contents that are embedded together, and kept together."""
 
 
-class KeptBackbone:
+class KeptBackbone(Around):
     """Gives the embedder's own unit vectors as states; those that it gave before are read.
 
     A clip is known by its features: another model, or sampling, has a folder of its own.
     """
 
-    head = "last"
-    centre_D = None
-
     def __init__(self, asking: Asking) -> None:
         """Counts and seconds are those of `asking`."""
-        self._asking, self._backbone = asking, asking.backbone
-
-    @property
-    def kinds(self) -> frozenset[Kind]:
-        """The backbone's."""
-        return self._backbone.kinds
-
-    @property
-    def limits(self) -> tuple[str, ...]:
-        """The backbone's."""
-        return self._backbone.limits
-
-    @property
-    def model(self) -> str:
-        """The backbone's."""
-        return self._backbone.model
-
-    @property
-    def weights(self) -> str:
-        """The backbone's."""
-        return self._backbone.weights
-
-    @property
-    def prompts(self) -> str:
-        """The backbone's."""
-        return self._backbone.prompts
+        super().__init__(asking.backbone)
+        self._asking = asking
 
     @property
     def dimension(self) -> int:
         """The embedder's."""
         return self._asking.dimension
-
-    @property
-    def max_tokens(self) -> int:
-        """Of a text."""
-        return self._backbone.max_tokens
-
-    def count_tokens(self, text: str) -> int:
-        """Of a text."""
-        return self._backbone.count_tokens(text)
-
-    def vision(self, frames: Frames) -> Features:
-        """The backbone's."""
-        return self._backbone.vision(frames)
 
     def states(self, contents: Sequence[Content]) -> Iterator[tuple[list[int], States]]:
         """The vector of each content as a single state [1, 1, D]."""

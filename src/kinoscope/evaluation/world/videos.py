@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 import numpy as np
 
 from kinoscope.backbones.protocol import Backbone
+from kinoscope.evaluation.world.around import Around
 from kinoscope.evaluation.world.vectors import embed_clips
 from kinoscope.training.sources import Example, FeatureCache, GeneratedSource
 from kinoscope.training.world import Scene
@@ -59,50 +60,27 @@ class WorldVideos:
         return duration_s
 
 
-class FrameMeans:
+class FrameMeans(Around):
     """A backbone for clips whose rows are unit vectors of single frames: it averages them.
 
     The control that cannot see order: a clip and its reversal are the same numbers, added up in
     the same order. Texts are those of the model that made the rows.
     """
 
-    kinds: frozenset[Kind] = frozenset({"text", "video"})
-    head = "last"
-    centre_D = None
-    limits = ("sees no order of frames",)
+    @property
+    def kinds(self) -> frozenset[Kind]:
+        """No still, nothing composed."""
+        return frozenset({"text", "video"})
 
-    def __init__(self, backbone: Backbone) -> None:
-        """`backbone` embedded the frames."""
-        self._backbone = backbone
+    @property
+    def limits(self) -> tuple[str, ...]:
+        """What averaging loses."""
+        return ("sees no order of frames",)
 
     @property
     def model(self) -> str:
         """Says of which frames."""
         return f"mean of frames of {self._backbone.model}"
-
-    @property
-    def weights(self) -> str:
-        """Of the model that embedded the frames."""
-        return self._backbone.weights
-
-    @property
-    def prompts(self) -> str:
-        """Of the model that embedded the frames."""
-        return self._backbone.prompts
-
-    @property
-    def dimension(self) -> int:
-        """Of the rows."""
-        return self._backbone.dimension
-
-    @property
-    def max_tokens(self) -> int:
-        """Of a text."""
-        return self._backbone.max_tokens
-
-    def count_tokens(self, text: str) -> int:
-        """Of a text."""
-        return self._backbone.count_tokens(text)
 
     def vision(self, frames: Frames) -> Features:
         """Each frame's unit vector."""
