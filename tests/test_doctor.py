@@ -28,7 +28,8 @@ def test_concepts_is_reported_blind_to_order(embedder) -> None:
 
 
 def test_an_order_sensitive_model_is_not_called_blind(embedder, monkeypatch) -> None:
-    honest = type(embedder).vision
+    model = type(embedder.backbone)
+    honest = model.vision
 
     def with_time(self, frames):
         found = honest(self, frames)
@@ -38,7 +39,7 @@ def test_an_order_sensitive_model_is_not_called_blind(embedder, monkeypatch) -> 
         moved = found.values_F + bright_F1 * time_F1 * late_D
         return Features(moved.astype(np.float32), found.times_F)
 
-    monkeypatch.setattr(type(embedder), "vision", with_time)
+    monkeypatch.setattr(model, "vision", with_time)
     check = doctor.order_sensitivity(embedder)
     assert check.value < 0.999
     assert check.verdict == "ok"
