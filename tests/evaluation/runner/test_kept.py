@@ -11,7 +11,8 @@ from kinoscope.documents import Excerpt
 from kinoscope.errors import MediaError
 from kinoscope.evaluation.runner.asking import Asking
 from kinoscope.evaluation.runner.kept import Contents, Kept, item
-from kinoscope.types import ClipEmbeddings, Span
+from kinoscope.evaluation.runner.kept_backbone import KeptBackbone
+from kinoscope.types import ClipEmbeddings, Content, Span
 from tests.evaluation.runner.made import embedder, films
 
 SPEC = embedder().spec
@@ -85,6 +86,16 @@ def test_texts_are_kept_by_their_role_and_equal_ones_asked_once(tmp_path):
     assert asking.encode_query(["b", "a"]).shape == (2, 7) and model.backbone.contents == 3
     assert asking.encode_query([]).shape == (0, 7)
     assert asking.texts == {"a", "b"}
+
+
+def test_progress_counts_on_from_group_to_group(tmp_path, monkeypatch):
+    monkeypatch.setattr("kinoscope.evaluation.runner.asking._EVERY_S", 0.0)
+    told: list[str] = []
+    asking = Asking(embedder(), Kept(SPEC, tmp_path), tell=told.append)
+    list(KeptBackbone(asking).states([Content(text=f"text {n}") for n in range(130)]))
+    assert told == [f"vectors: {n}" for n in range(1, 131)]
+    asking.encode_query(["another"])
+    assert told[-1] == "inputs: 1 of 1"
 
 
 def test_excerpts_of_a_file_are_kept_apart(tmp_path):

@@ -60,6 +60,7 @@ class Asking:
         self.workers, self.tell = workers, tell
         self._contents = Contents()
         self._done: Counter[str] = Counter()
+        self._phase = ""
         self._told_s = time.monotonic()
 
     @property
@@ -265,9 +266,11 @@ class Asking:
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
-        """Seconds within count for that."""
+        """Seconds within count for that; what is done is counted anew where another begins."""
         start_s = time.monotonic()
-        self._done.clear()
+        if name != self._phase:
+            self._done.clear()
+            self._phase = name
         try:
             yield
         finally:
