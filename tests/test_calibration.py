@@ -154,3 +154,12 @@ def test_any_other_file_is_refused(tmp_path, content) -> None:
         Calibration.read(path)
     with pytest.raises(UsageError, match="does not exist"):
         Calibration.read(tmp_path / "none.json")
+
+
+def test_a_file_is_read_whole_or_refused(tmp_path) -> None:
+    """Its beginning alone is no calibration."""
+    path = tmp_path / "c.json"
+    Calibration(model="w").write(path)
+    path.write_text(path.read_text() + " " * 70_000 + "and more")
+    with pytest.raises(UsageError, match=r"is no calibration \(more than 65536 bytes"):
+        Calibration.read(path)

@@ -67,7 +67,10 @@ class Calibration:
         """The reverse of `write`; `UsageError` for any other file."""
         try:
             with path.open("rb") as stream:
-                content = json.loads(stream.read(_MOST_BYTES + 1)[:_MOST_BYTES])
+                text = stream.read(_MOST_BYTES + 1)
+            if len(text) > _MOST_BYTES:
+                raise ValueError(f"more than {_MOST_BYTES} bytes")
+            content = json.loads(text)
             if not isinstance(content, dict) or set(content) != {f.name for f in fields(cls)}:
                 raise ValueError("other fields")
             return cls(**content)
