@@ -50,6 +50,7 @@ LAYERS = [
     "matcher",
     "spans",
     "moments",
+    "answer",
     "sheets",
     "interop",
     "samples",
