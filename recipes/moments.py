@@ -30,8 +30,9 @@ from kinoscope.mini_weights import mini_files
 from kinoscope.moments import Embed, locate
 from kinoscope.sampling import WHOLE, frames_in
 from kinoscope.types import ClipEmbeddings, Features, Float32, Float64, Span
+from recipes.arguments import at_least
 from recipes.mini import LAYERS
-from recipes.world_mini import OPTIONS, at_least, features_of, load_model, seen_by, show, told_of
+from recipes.world_mini import OPTIONS, features_of, load_model, seen_by, show, told_of
 
 LENGTHS = (2, 4, 8)
 """Frames of the windows that are tried: 1, 2 and 4 s."""

@@ -32,7 +32,8 @@ from kinoscope.evaluation.world.vectors import embed_clips, embed_texts
 from kinoscope.evaluation.world.videos import WorldVideos
 from kinoscope.matcher import Matcher
 from kinoscope.types import Bool, Float64, Int64
-from recipes.world_mini import at_least, features_of, load_model, seen_by, show, told_of
+from recipes.arguments import at_least
+from recipes.world_mini import features_of, load_model, seen_by, show, told_of
 
 TOP = 10
 CHOSEN_ON = 400

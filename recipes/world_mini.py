@@ -33,6 +33,7 @@ from kinoscope.training.checkpoint import WEIGHTS, final_checkpoint
 from kinoscope.training.recipe import begin_with
 from kinoscope.training.sources import FeatureCache, GeneratedSource
 from kinoscope.types import Content
+from recipes.arguments import at_least
 
 OPTIONS = LoadOptions(batch_tokens=2048)
 """Small batches hold less padding, and the caches of a CPU hold them."""
@@ -95,17 +96,6 @@ def command(name: str, known: Sequence[str]) -> argparse.ArgumentParser:
     parser.add_argument("--systems", type=chosen(known), default=known, help=", ".join(known))
     parser.add_argument("--bfloat16", action="store_true", help="faster where the CPU has AMX")
     return parser
-
-
-def at_least(least: int) -> Callable[[str], int]:
-    """Reads a whole number that is not smaller."""
-
-    def count(text: str) -> int:
-        if not text.isdecimal() or int(text) < least:
-            raise argparse.ArgumentTypeError(f"{text!r}: give {least} or more")
-        return int(text)
-
-    return count
 
 
 def chosen(known: Sequence[str]) -> Callable[[str], tuple[str, ...]]:
