@@ -8,57 +8,34 @@ import pytest
 
 from kinoscope import AskOptions, Embedder, Excerpt, Filters, Index, Span, answer, ask, ask_video
 from kinoscope.answer import MOST_BYTES, ask_about, ask_hits
-from kinoscope.backbones import mini
 from kinoscope.backbones.likelihood import log_likelihoods
-from kinoscope.backbones.mini import untrained_mini
-from kinoscope.backbones.options import LoadOptions
 from kinoscope.backbones.speech import said
 from kinoscope.calibration import Calibration
 from kinoscope.errors import MediaError, UsageError
 from kinoscope.moments import find_moments
 from kinoscope.prompts import choice_prompt
 from kinoscope.retrieval import search
-from kinoscope.samples import write_video
-from kinoscope.sampling import SamplingConfig, Window
 from kinoscope.types import Content
 from tests.test_moments import Colours
-from tests.tiny_mini import Tower, as_if_trained
 
-SAMPLING = SamplingConfig(fps=1.0, clip_frames=8, windows=(Window(length_s=2.0, stride_s=2.0),))
 QUESTION = "what happens after the door opens?"
 CHOICES = ("a fox runs", "a door that opens, then closes", "snow")
 FEW = AskOptions(max_new_tokens=4)
 
 
-@pytest.fixture(scope="module")
-def embedder(mini_base):
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(mini, "open_session", lambda *_arguments: Tower())
-        backbone = untrained_mini(mini_base, layers=2, options=LoadOptions(batch_tokens=512))
-        yield Embedder(as_if_trained(backbone), sampling=SAMPLING)
+@pytest.fixture
+def embedder(speaker):
+    return speaker
 
 
-def write_colours(path, seconds: int, seed: int) -> None:
-    """Another colour every two seconds, at 4 frames a second."""
-    colours = np.random.default_rng(seed).integers(0, 256, (seconds, 3), dtype=np.uint8)
-    pictures = (np.full((48, 64, 3), colours[n // 8]) for n in range(4 * seconds))
-    write_video(path, pictures, fps=4)
+@pytest.fixture
+def films(colour_films):
+    return colour_films
 
 
-@pytest.fixture(scope="module")
-def films(tmp_path_factory):
-    """`short.mp4` of 6 seconds, which the model reads whole, and `long.mp4` of 20."""
-    folder = tmp_path_factory.mktemp("films")
-    write_colours(folder / "short.mp4", 6, 4)
-    write_colours(folder / "long.mp4", 20, 5)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def index(films, embedder, tmp_path_factory):
-    made = Index.open(tmp_path_factory.mktemp("index") / "index", embedder, create=True)
-    made.add(films)
-    return made
+@pytest.fixture
+def index(speaking_index):
+    return speaking_index
 
 
 def spans(answers) -> list[tuple[float, float]]:

@@ -55,6 +55,7 @@ LAYERS = [
     "interop",
     "samples",
     "cutting",
+    "agents",
     "doctor",
     "training",
     "evaluation",
