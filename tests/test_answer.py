@@ -2,6 +2,7 @@
 
 import io
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -21,6 +22,7 @@ from tests.test_moments import Colours
 QUESTION = "what happens after the door opens?"
 CHOICES = ("a fox runs", "a door that opens, then closes", "snow")
 FEW = AskOptions(max_new_tokens=4)
+SNOW = AskOptions(find="snow", max_new_tokens=4)
 
 
 @pytest.fixture
@@ -55,7 +57,7 @@ def test_a_short_video_is_asked_whole_and_a_long_one_at_its_moments(films, embed
     found = find_moments(embedder, long, {"text": QUESTION}, k=3)
     assert [each.span for each in three] == [moment.span for moment in found.moments]
     assert [each.rank for each in three] == [1, 2, 3]
-    (best,) = ask_video(embedder, long, QUESTION, k=1, find="snow", options=FEW)
+    (best,) = ask_video(embedder, long, QUESTION, k=1, options=SNOW)
     assert best.span == find_moments(embedder, long, {"text": "snow"}, k=1).moments[0].span
 
 
@@ -76,6 +78,8 @@ def test_a_piece_that_is_named_is_asked_as_it_is(films, embedder) -> None:
     )[0]  # fmt: skip
     with pytest.raises(UsageError, match="is asked about as it is"):
         ask_video(embedder, piece, QUESTION, k=2)
+    with pytest.raises(UsageError, match="leave k and find out"):
+        ask_video(embedder, piece, QUESTION, options=SNOW)
     behind = Excerpt(films / "short.mp4", Span(5, 12))
     with pytest.raises(UsageError, match=r"ends at 6\.00 s, choose a piece inside it"):
         ask_video(embedder, behind, QUESTION)
@@ -113,6 +117,14 @@ def test_a_library_is_asked_at_its_best_moments_in_their_order(index) -> None:
     )
 
 
+def test_another_text_than_the_question_may_be_looked_for(index) -> None:
+    found = ask(index, QUESTION, k=2, options=SNOW)
+    assert [each.hit for each in found] == search(index, "snow", k=2)
+    assert [each.text for each in found] == [
+        each.text for each in ask_hits(index, search(index, "snow", k=2), QUESTION, options=FEW)
+    ]
+
+
 def test_more_moments_than_are_read_at_once_are_answered_the_same(index, monkeypatch) -> None:
     together = ask(index, QUESTION, k=5, options=FEW)
     monkeypatch.setattr(answer, "_GROUP", 2)
@@ -128,6 +140,9 @@ def test_what_is_around_a_moment_ends_with_the_video(index) -> None:
         assert each.span.start_s == max(0.0, hit.span.start_s - 3.0)
         assert each.span.end_s == pytest.approx(min(ends_s[hit.path.name], hit.span.end_s + 3.0))
         assert each.hit == hit
+    foreign = [replace(hits[0], path=hits[0].path.with_name("foreign.mp4"))]
+    with pytest.raises(UsageError, match="is not in the index: ask about what its own search"):
+        ask_hits(index, foreign, QUESTION, options=AskOptions(around_s=1.0))
 
 
 def test_where_nothing_matches_there_is_no_answer(index) -> None:
@@ -177,6 +192,7 @@ def test_a_question_that_is_none_is_refused(index, films, question, message) -> 
     ("fields", "message"),
     [
         ({"choices": ("yes",)}, r"choices \['yes'\]: give a list of two or more"),
+        ({"find": " "}, "the text to find is empty"),
         ({"choices": ("yes", " ")}, "the choice is empty: write it out"),
         ({"choices": ("yes", "no " * 2_000)}, "the choice has 6000 bytes"),
         ({"around_s": -1.0}, r"around_s -1\.0"),
@@ -299,6 +315,16 @@ def test_what_cannot_be_asked_is_one_sentence(command, words, sentence) -> None:
     assert (code, out) == (2, "")
     assert sentence in err
     assert len(err.splitlines()) == 1
+
+
+def test_the_command_says_that_a_model_has_no_words(run, tmp_path, monkeypatch, films) -> None:
+    mute = Embedder(Colours())
+    folder = Index.open(tmp_path / "index", mute, create=True).store.folder
+    monkeypatch.setattr(Index, "embedder", mute)
+    for words in ([QUESTION], [films / "short.mp4", QUESTION]):
+        code, out, err = run("ask", *words, "--index", folder)
+        assert (code, out) == (2, "")
+        assert err.count("\n") == 1 and "load a multimodal LLM, such as mini" in err
 
 
 def test_an_unreadable_video_is_one_sentence(command, tmp_path) -> None:

@@ -75,6 +75,7 @@ class AskOptions:
     Attributes:
         choices: answers to choose from, the likeliest being the answer; without them the model
             answers in its own words.
+        find: what is looked for, where the question is no description of it.
         around_s: seconds that are shown before and after each moment, as far as the video goes.
         max_new_tokens: where an answer in the model's own words is cut off.
 
@@ -82,12 +83,15 @@ class AskOptions:
     """
 
     choices: tuple[str, ...] = ()
+    find: str | None = None
     around_s: float = 0.0
     max_new_tokens: int = 64
 
     def __post_init__(self) -> None:
         for choice in checked_options(self.choices, "choice"):
             _check_length(choice, "choice")
+        if self.find is not None:
+            checked_words(self.find, "text to find")
         if not (math.isfinite(self.around_s) and self.around_s >= 0):
             raise UsageError(f"around_s {self.around_s}: show 0 seconds or more around a moment")
         if type(self.max_new_tokens) is not int or self.max_new_tokens < 1:
@@ -105,7 +109,8 @@ def ask(
 ) -> list[Answer]:
     """Answers of the k moments of a library that fit a question best; none if nothing matches.
 
-    `k`, `filters` and `threshold` are those of `search`, which looks for the question.
+    `k`, `filters` and `threshold` are those of `search`, which looks for the question, or for what
+    the options say.
     Raises `UsageError` for a wrong argument or a model that gives no words, `MediaError` for a
     moment whose file cannot be read, else as `search`.
 
@@ -113,7 +118,9 @@ def ask(
     """
     check_question(question)
     require_speaker(index.embedder.backbone)
-    hits = search(index, question, k=k, filters=filters, threshold=threshold)
+    options = options or AskOptions()
+    wanted = options.find or question
+    hits = search(index, wanted, k=k, filters=filters, threshold=threshold)
     return ask_hits(index, hits, question, options=options)
 
 
@@ -141,7 +148,6 @@ def ask_video(
     question: str,
     *,
     k: int | None = None,
-    find: str | None = None,
     options: AskOptions | None = None,
 ) -> list[Answer]:
     """Answers about one video: of the whole, of a piece that is named, or of its k best moments.
@@ -152,7 +158,6 @@ def ask_video(
         question: about it.
         k: how many moments. By default the whole is shown if the model then reads all frames that
             it would read of its windows, and `MOMENTS` moments of a longer video.
-        find: what the moments show; by default the question.
         options: how the question is put.
 
     Raises `UsageError` for a wrong argument, a piece behind the end or a model that gives no words,
@@ -163,11 +168,11 @@ def ask_video(
     options, model = options or AskOptions(), _model_of(embedder)
     require_speaker(model.backbone)
     if isinstance(video, Excerpt):
-        if k is not None or find is not None:
+        if k is not None or options.find is not None:
             raise UsageError(f"{video} is asked about as it is: leave k and find out")
         places = [video]
     else:
-        places = _places(embedder, Path(video), find or question, k, options)
+        places = _places(embedder, Path(video), question, k, options)
     return ask_about(model, places, question, options=options)
 
 
@@ -243,14 +248,14 @@ def _shares(sums_K: Float64) -> tuple[float, ...]:
 
 
 def _places(
-    embedder: Embedder | Index, video: Path, find: str, k: int | None, options: AskOptions
+    embedder: Embedder | Index, video: Path, question: str, k: int | None, options: AskOptions
 ) -> list[Excerpt]:
     """The whole of a video, or its best moments."""
     model, clips = _model_of(embedder), clips_of(embedder, video)
     whole = clips.spans[0]
     if k is None and _is_read_whole(model.sampling, whole):
         return [Excerpt(video, whole)]
-    query_D = model.encode_query([{"text": find}])[0]
+    query_D = model.encode_query([{"text": options.find or question}])[0]
     located = locate(clips, query_D, k=k or MOMENTS, embed=pieces_of(model, video))
     spans = [_widened(each.span, options.around_s, whole.end_s) for each in located.moments]
     return [Excerpt(video, span) for span in spans]
@@ -269,8 +274,10 @@ def _widened(span: Span, around_s: float, end_s: float) -> Span:
 
 
 def _end_s(index: Index, path: Path) -> float:
-    """Where an indexed video ends."""
+    """Where an indexed video ends; `UsageError` for one that is not."""
     catalog = index.derived().catalog
+    if str(path) not in catalog.paths:
+        raise UsageError(f"{path} is not in the index: ask about what its own search has found")
     return float(catalog.duration_s_V[catalog.path_video_P[catalog.paths.index(str(path))]])
 
 

@@ -155,6 +155,10 @@ def test_answers_are_those_of_the_model_and_cite_their_place(talk, speaking_inde
     assert [each["answer"] for each in found["answers"]] == [each.text for each in expected]
     assert spans(each["place"] for each in found["answers"]) == [ends(e.span) for e in expected]
     assert found["answers"][0]["shares"] == pytest.approx(list(expected[0].shares), abs=1e-4)
+    snow = talk(call("ask", question=question, find="snow", k=1)).structured_content["answers"]
+    assert spans([snow[0]["place"]]) == [ends(search(speaking_index, "snow", k=1)[0].span)]
+    nothing = talk(call("ask", question=question, threshold=2.0))
+    assert (nothing.structured_content["answers"], nothing.is_error) == ([], False)
     piece = {"video": str(colour_films / "long.mp4"), "start_s": 2, "end_s": 5}
     (one,) = talk(call("ask", question=question, piece=piece)).structured_content["answers"]
     excerpt = Excerpt(colour_films / "long.mp4", Span(2, 5))
@@ -201,6 +205,8 @@ def test_a_cut_is_written_into_its_folder_and_handed_over(talk, colour_films, cu
         ("ask", {"question": "what?", "piece": {"video": "LONG", "start_s": 1}}, "give both"),
         ("ask", {"question": "what?", "piece": {"video": "LONG", "start_s": 18, "end_s": 30}},
          "ends at 20.00 s"),
+        ("ask", {"question": "what?", "piece": {"video": "LONG"}, "threshold": 0.1},
+         "leave it or the piece out"),
         ("cut", {"video": "LONG", "start_s": 5, "end_s": 2}, "is empty or negative"),
         ("cut", {"video": "LONG", "start_s": 0, "end_s": 900}, "cut at most 600 s"),
         ("cut", {"video": "LONG", "start_s": 50, "end_s": 60}, "nothing is at 50.00 s"),

@@ -148,10 +148,18 @@ def _add_asking(server: MCPServer, tools: Tools, turn: _Turn) -> None:
             Field(max_length=MOST, description="two or more answers to choose from"),
         ] = (),
         k: Annotated[Count | None, Field(description="how many moments are asked")] = None,
+        find: Annotated[
+            Words | None, Field(description="what to look for, if not the question")
+        ] = None,
+        threshold: Annotated[float | None, Field(allow_inf_nan=False)] = None,
     ) -> Annotated[CallToolResult, Answered]:
         """Answer a question about what is seen, in words, with the file and the seconds that each
         answer was given for. Needs a library that a multimodal LLM has indexed."""
-        return turn.tool(lambda: tools.ask(question, piece=piece, choices=choices, k=k))
+        return turn.tool(
+            lambda: tools.ask(
+                question, piece=piece, choices=choices, k=k, find=find, threshold=threshold
+            )
+        )
 
 
 def _add_pictures(server: MCPServer, tools: Tools, turn: _Turn) -> None:

@@ -164,15 +164,20 @@ class Tools:
         piece: Piece | None = None,
         choices: Sequence[str] = (),
         k: int | None = None,
+        find: str | None = None,
+        threshold: float | None = None,
     ) -> Answered:
         """Answers in words of one video, of some seconds of it, or of the library's best moments.
 
         Raises `UsageError` for a wrong argument or a model that gives no words, as `ask`.
         """
         _check(MOMENTS if k is None else k)
-        options = AskOptions(choices=tuple(choices))
+        options = AskOptions(choices=tuple(choices), find=find)
         if piece is None:
-            answers = ask(self.index, question, k=k or MOMENTS, options=options)
+            some = k or MOMENTS
+            answers = ask(self.index, question, k=some, threshold=threshold, options=options)
+        elif threshold is not None:
+            raise UsageError("a threshold chooses among all videos: leave it or the piece out")
         else:
             shown = self._excerpt(piece)
             answers = ask_video(self.index, shown, question, k=k, options=options)

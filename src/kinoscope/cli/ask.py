@@ -106,7 +106,9 @@ def ask(
     from kinoscope.answer import MOMENTS, AskOptions
 
     video, question = (None, first) if second is None else (first, second)
-    how = AskOptions(choices=tuple(choices or ()), around_s=around, max_new_tokens=max_tokens)
+    how = AskOptions(
+        choices=tuple(choices or ()), find=find, around_s=around, max_new_tokens=max_tokens
+    )
     filters = filters_of(folder, name, (since, until), (min_duration, max_duration))
     matching = Matching.checked(rerank, calibration, sure)
     loading = load_options(model, options)
@@ -115,12 +117,12 @@ def ask(
         _check_library_alone(filters, threshold, matching)
         source = index_or_model(index, model, loading)
         for one in asked:
-            _print(one, _about(source, video, one, _Moments(k, find), how), as_json, question)
+            _print(one, _about(source, video, one, k, how), as_json, question)
         return
     from kinoscope.index.handle import Index
 
     library = Index.open(index_folder(index), model=model, options=loading)
-    wanted = _Wanted(MOMENTS if k is None else k, find, filters, threshold, matching)
+    wanted = _Wanted(MOMENTS if k is None else k, filters, threshold, matching)
     for one in asked:
         _print(one, wanted.answers(library, one, how), as_json, question)
 
@@ -142,22 +144,14 @@ def _check_library_alone(filters: "Filters", threshold: float | None, matching: 
         )
 
 
-@dataclass(frozen=True)
-class _Moments:
-    """Which moments of one video."""
-
-    k: int | None
-    find: str | None
-
-
 def _about(
-    source: "Embedder | Index", video: str, question: str, moments: _Moments, how: "AskOptions"
+    source: "Embedder | Index", video: str, question: str, k: int | None, how: "AskOptions"
 ) -> "list[Answer]":
     from kinoscope.answer import ask_video
     from kinoscope.documents import file_or_piece
 
     named = file_or_piece(video)
-    return ask_video(source, named, question, k=moments.k, find=moments.find, options=how)
+    return ask_video(source, named, question, k=k, options=how)
 
 
 @dataclass(frozen=True)
@@ -165,7 +159,6 @@ class _Wanted:
     """What is asked of a library, whatever the question."""
 
     k: int
-    find: str | None
     filters: "Filters"
     threshold: float | None
     matching: Matching
@@ -178,7 +171,7 @@ class _Wanted:
 
         check_question(question)
         require_speaker(library.embedder.backbone)
-        text, looked_at = self.find or question, max(self.k, self.matching.top)
+        text, looked_at = how.find or question, max(self.k, self.matching.top)
         filters, threshold = self.filters, self.threshold
         hits = search(library, text, k=looked_at, filters=filters, threshold=threshold)
         return ask_hits(
