@@ -22,11 +22,12 @@ from kinoscope.backbones.mini import SAMPLING, Mini, untrained_mini
 from kinoscope.backbones.mllm import MLLM
 from kinoscope.backbones.options import LoadOptions
 from kinoscope.errors import UsageError
+from kinoscope.evaluation.frame_means import FrameMeans
 from kinoscope.evaluation.results import Metric, save_result
 from kinoscope.evaluation.world.questions import MOST
 from kinoscope.evaluation.world.table import SEEN_TASKS, TASKS, Measurement, System, World
 from kinoscope.evaluation.world.vectors import embed
-from kinoscope.evaluation.world.videos import FrameMeans, WorldVideos, with_frame_vectors
+from kinoscope.evaluation.world.videos import WorldVideos, with_frame_vectors
 from kinoscope.mini_weights import mini_files
 from kinoscope.packages import cache_folder, sha256_of
 from kinoscope.training.checkpoint import WEIGHTS, final_checkpoint

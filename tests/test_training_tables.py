@@ -9,11 +9,12 @@ import pytest
 
 from kinoscope.backbones.mini import SAMPLING
 from kinoscope.errors import UsageError
+from kinoscope.evaluation.frame_means import FrameMeans
 from kinoscope.evaluation.results import Metric, load_result, save_result
 from kinoscope.evaluation.sample_clips import Described
 from kinoscope.evaluation.world import matching, questions
 from kinoscope.evaluation.world.table import SEEN_TASKS, TASKS, System, World
-from kinoscope.evaluation.world.videos import FrameMeans, with_frame_vectors
+from kinoscope.evaluation.world.videos import with_frame_vectors
 from kinoscope.training.checkpoint import Checkpoints, Saved
 from kinoscope.training.journal import Journal
 from kinoscope.training.sources import GeneratedSource
