@@ -3,9 +3,9 @@
     python -m recipes.world_mini [MODEL] [--untrained FOLDER] [--limit N] [--to DIR]
 
 MODEL is `mini`, or a folder that it was saved in. Beside it stand the mean of its frames, which
-sees no order, `mini` as training finds it, and `concepts`. Each is measured by `kinoscope eval`, a
-benchmark at a time; what DIR, by default `results/eval`, has of these weights stays as it is, so
-that a stopped run goes on. A limited run is printed and not saved.
+sees no order, `mini` as training finds it, and `concepts`. Each is measured by `kinoscope eval`;
+benchmarks that DIR, by default `results/eval`, has of these weights stay as they are, so that a
+stopped run goes on. A limited run is printed and not saved.
 """
 
 import argparse
@@ -106,15 +106,14 @@ def systems(model: str, control: str) -> list[System]:
 
 
 def measured(system: System, asked: argparse.Namespace) -> Iterator[Evaluation]:
-    """Its evaluations, those that are not saved made now, each by a command of its own."""
+    """Its evaluations; those that are not saved are made now, by one command."""
     spec, limit = system.spec(), [] if asked.limit is None else ["--limit", str(asked.limit)]
+    missing = [name for name in system.benchmarks if saved(spec, name, asked) is None]
+    if missing:
+        run_command([*system.words(missing), *limit, "--to", str(asked.to)])
     for benchmark in system.benchmarks:
         found = saved(spec, benchmark, asked)
-        if found is None:
-            words = [*system.words([benchmark]), *limit, "--to", str(asked.to)]
-            run_command(words)
-            found = saved(spec, benchmark, asked)
-            assert found is not None, "saved, and not found"
+        assert found is not None, f"{benchmark} was measured and is not there"
         yield found
 
 
