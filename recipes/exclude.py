@@ -30,7 +30,7 @@ from kinoscope.types import Bool, Float32, Float64
 from kinoscope.usual import Usual
 from kinoscope.weights import model_files
 from recipes.arguments import at_least
-from recipes.world_mini import features_of, load_model, seen_by, show
+from recipes.measuring import features_of, load_model, seen_by, show
 
 MOST_HITS = 10
 MODELS = ("concepts", "mini")

@@ -47,8 +47,8 @@ from kinoscope.training.thoughts import Head
 from kinoscope.types import Content, Features, Float32, Float64, Int64
 from recipes import mini_thinking, thinking_tables
 from recipes.arguments import at_least
+from recipes.measuring import OPTIONS, seen_by
 from recipes.mini import tower
-from recipes.world_mini import OPTIONS, seen_by
 
 RUNS = Path("runs/thinking_heads")
 HEAD_STEPS = 200
