@@ -14,7 +14,7 @@ from recipes import evaluation_tables, thinking_tables, training_tables, world_t
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "results"
 COMMANDS = (
-    *("index", "search", "moments", "cut", "info", "remove", "embed"),
+    *("index", "search", "moments", "cut", "serve", "info", "remove", "embed"),
     *("setup", "samples", "models", "export", "interpolate", "doctor"),
     *("train", "triplets", "triplets make", "analyze", "eval", "report", "export-run"),
     *("world", "world fetch", "world make", "world show"),

@@ -57,6 +57,7 @@ LAYERS = [
     "doctor",
     "training",
     "evaluation",
+    "server",
     "cli",
 ]
 
