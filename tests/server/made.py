@@ -3,10 +3,12 @@
 import re
 import shutil
 import threading
+import time
 from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
+import uvicorn
 from starlette.testclient import TestClient
 
 from kinoscope.embedder import Embedder
@@ -130,3 +132,24 @@ def id_of(client, name: str) -> str:
 def message(answer) -> str:
     """What an error says."""
     return answer.json()["error"]["message"]
+
+
+@contextmanager
+def running(index: Path, cache: Path, *, port: int = 0, palette: Palette | None = None, **config):
+    """A server at a socket of its own: its address."""
+    embedder = Embedder(palette or Palette())
+    app = create_app(Index.open(index, embedder), ServeConfig(cache=cache, **config))
+    settings = uvicorn.Config(app, port=port, log_level="critical", timeout_graceful_shutdown=2)
+    server = uvicorn.Server(settings)
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    while not server.started:
+        assert thread.is_alive(), "the server did not start"
+        time.sleep(0.01)
+    try:
+        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+    finally:
+        app.state.closing.set()
+        server.should_exit = True
+        thread.join(60)
+        assert not thread.is_alive(), "the server did not end"

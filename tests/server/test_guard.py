@@ -1,21 +1,15 @@
 """Who may ask, by which name, how often and how much: everything else is refused."""
 
 import http.client
-import threading
-import time
 
 import pytest
-import uvicorn
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kinoscope.embedder import Embedder
 from kinoscope.errors import UsageError
-from kinoscope.index.handle import Index
-from kinoscope.server.app import create_app
 from kinoscope.server.config import ServeConfig, ServeLimits
 from kinoscope.server.guard import COOKIE, Rates, session_of
-from tests.server.made import Palette, message, served
+from tests.server.made import message, running, served
 
 TOKEN = "a-long-enough-token-for-tests"
 BEARER = {"Authorization": f"Bearer {TOKEN}"}
@@ -255,24 +249,12 @@ def test_a_fault_of_ours_shows_no_trace(client, monkeypatch) -> None:
 
 
 def test_over_a_socket_it_starts_refuses_nonsense_and_ends_in_order(library, tmp_path) -> None:
-    app = create_app(Index.open(library[1], Embedder(Palette())), ServeConfig(cache=tmp_path))
-    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="critical"))
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    while not server.started:
-        time.sleep(0.01)
-    port = server.servers[0].sockets[0].getsockname()[1]
-    for path in (
-        "/../../etc/passwd",
-        "/static/../../x",
-        "/api/videos/..%2f..%2fetc%2fpasswd/media",
-    ):
-        asking = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
-        asking.putrequest("GET", path)
-        asking.endheaders()
-        answer = asking.getresponse()
-        assert answer.status in (400, 404, 422) and b"root:" not in answer.read()
-        asking.close()
-    server.should_exit = True
-    thread.join(30)
-    assert not thread.is_alive()
+    paths = ("/../../etc/passwd", "/static/../../x", "/static/..%2f..%2fapp.py", "/static/page.py")
+    with running(library[1], tmp_path) as address:
+        for path in (*paths, "/api/videos/..%2f..%2fetc%2fpasswd/media"):
+            asking = http.client.HTTPConnection(address.removeprefix("http://"), timeout=30)
+            asking.putrequest("GET", path)
+            asking.endheaders()
+            answer = asking.getresponse()
+            assert answer.status in (400, 404, 422) and b"root:" not in answer.read()
+            asking.close()

@@ -122,12 +122,13 @@ def test_progress_comes_as_events(root, empty, tmp_path) -> None:
                 told.append(json.loads(event[6:]))
                 if len(told) == 1:
                     app.state.service.indexing.start(root / "new")
-                if told[-1]["state"] == "done":
+                if told[-1]["state"] == "done" and told[-1]["index"] != told[0]["index"]:
                     break
             return told
 
         told = asyncio.run(asyncio.wait_for(listened(), 60))
         assert told[0]["state"] == "idle" and told[-1]["message"].startswith("2 indexed")
+        assert told[-1]["index"] != told[0]["index"], "the new state of the index is told, too"
         assert {"running"} <= {each["state"] for each in told}
 
 

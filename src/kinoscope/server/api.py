@@ -77,6 +77,20 @@ def upload(file: Annotated[UploadFile, File()], service: Served) -> UploadOut:
     return upload_out(service.uploads.add(file.file))
 
 
+@router.get(
+    "/api/uploads/{name}/poster",
+    responses={**failures(404), 200: {"content": {"image/jpeg": {}}}},
+    response_class=Response,
+    tags=["media"],
+)
+def upload_poster(
+    name: Annotated[str, InPath(pattern=f"^upload-{VIDEO_ID}$")], service: Served
+) -> Response:
+    """What an upload looks like, as JPEG."""
+    content = service.pictures.of_upload(service.uploads.get(name))
+    return Response(content, media_type="image/jpeg")
+
+
 def upload_out(kept: Upload) -> UploadOut:
     """What a client learns of an upload."""
     kind: Literal["image", "video"] = "image" if kept.duration_s is None else "video"
@@ -132,7 +146,10 @@ def stop_indexing(service: Served) -> IndexingOut:
     tags=["library"],
 )
 async def indexing_events(request: Request) -> StreamingResponse:
-    """The same as events: one for each change, as JSON; a comment now and then while none comes."""
+    """The same as events, one for each change of the run or of the index that is served.
+
+    Each is JSON; a comment comes now and then while there is none.
+    """
     listeners = request.app.state.listeners
     if len(listeners) >= _MOST_LISTENERS:
         raise Busy("too many listen already: ask /api/indexing now and then", 30)
@@ -144,13 +161,14 @@ async def _events(request: Request) -> AsyncIterator[str]:
     service, state = service_of(request), request.app.state
     ticket = object()
     state.listeners.add(ticket)
-    told, quiet_s = None, 0.0
+    told: tuple[object, str] | None = None
+    quiet_s = 0.0
     try:
         while not state.closing.is_set() and not await request.is_disconnected():
-            status = service.indexing.status
-            if status != told:
-                told, quiet_s = status, 0.0
-                line = json.dumps({**asdict(status), "index": service.library.now.stamp})
+            status, stamp = service.indexing.status, service.library.now.stamp
+            if (status, stamp) != told:
+                told, quiet_s = (status, stamp), 0.0
+                line = json.dumps({**asdict(status), "index": stamp})
                 yield f"data: {line}\n\n"
             elif quiet_s >= _ALIVE_EVERY_S:
                 quiet_s = 0.0

@@ -20,7 +20,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 import kinoscope
 from kinoscope.errors import KinoscopeError
 from kinoscope.index.handle import Index
-from kinoscope.server import api, openai
+from kinoscope.server import api, openai, page
 from kinoscope.server.config import ServeConfig
 from kinoscope.server.faults import answer, answer_of
 from kinoscope.server.guard import Guard
@@ -63,6 +63,7 @@ def create_app(index: Index, config: ServeConfig) -> FastAPI:
     app.state.closing = asyncio.Event()
     app.include_router(api.router)
     app.include_router(openai.router)
+    app.include_router(page.router)
     _add_errors(app, service.metrics)
     app.add_middleware(Timed, metrics=service.metrics)
     app.add_middleware(Guard, config=config)  # the last added is the first to see a request

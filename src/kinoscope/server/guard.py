@@ -19,7 +19,6 @@ from kinoscope.server.faults import answer
 
 COOKIE = "kinoscope_session"
 _OPEN = ("/health", "/login", "/static/")
-_PAGES = ("/",)
 _UNCOUNTED = ("/media", "/poster", "/preview", "/events")  # ends of paths that wait or stream
 _SAFE = ("GET", "HEAD", "OPTIONS")
 _GUESSES_PER_S, _GUESSES = 0.5, 10
@@ -150,7 +149,8 @@ class Guard:
             return None
         if (given or session) and (wait_s := self._guesses.wait_s(address)):
             return _later("too many attempts", wait_s)
-        if scope["path"] in _PAGES and scope["method"] == "GET" and not kind:
+        page = scope["path"] == "/" or scope["path"].startswith("/watch/")
+        if page and scope["method"] == "GET" and not kind:
             return RedirectResponse("/login", HTTPStatus.SEE_OTHER)
         return answer(
             HTTPStatus.UNAUTHORIZED,

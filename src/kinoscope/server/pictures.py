@@ -15,6 +15,7 @@ from kinoscope.server.decoders import Decoders, request_for
 from kinoscope.server.library import Snapshot
 from kinoscope.server.metrics import Metrics
 from kinoscope.server.playing import require_there
+from kinoscope.server.uploads import Upload, told_as_upload
 from kinoscope.types import Frames, Span, UInt8
 
 _POSTER_PIXELS = 480 * 270
@@ -45,6 +46,12 @@ class Pictures:
                 path.write_bytes(self.decoders.still(require_there(rows), at_s, _POSTER_PIXELS))
 
         return self.cache.opened(f"{video_id}-{round(at_s * 1000)}.jpg", make)
+
+    def of_upload(self, upload: Upload) -> bytes:
+        """A JPEG of a picture, or of the middle of a video."""
+        with self.metrics.stage("poster"), told_as_upload(upload.path):
+            middle_s = (upload.duration_s or 0.0) / 2
+            return self.decoders.still(upload.path, middle_s, _POSTER_PIXELS)
 
     def preview(self, snapshot: Snapshot, video_id: str, span: Span) -> int:
         """An open MP4 of a span, H.264 without sound, which any browser plays.
