@@ -1,4 +1,4 @@
-"""Writes the generated pages: docs/cli.md from the commands, the README's figures from results."""
+"""Writes the generated pages: docs/cli.md and api.md, and the figures from results."""
 
 import os
 import re
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from kinoscope.evaluation.results import load_result
-from recipes import evaluation_tables, thinking_tables, training_tables, world_tables
+from recipes import api_docs, evaluation_tables, thinking_tables, training_tables, world_tables
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "results"
@@ -24,6 +24,7 @@ COMMANDS = (
 def main() -> None:
     """Rewrites every generated text in place."""
     (ROOT / "docs" / "cli.md").write_text(cli_page())
+    (ROOT / "docs" / "api.md").write_text(api_docs.api_page())
     for name, write in PAGES.items():
         page = ROOT / name
         page.write_text(write(page.read_text()))

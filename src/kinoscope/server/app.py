@@ -15,7 +15,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Lifespan, Receive, Scope, Send
 
 import kinoscope
 from kinoscope.errors import KinoscopeError
@@ -25,11 +25,13 @@ from kinoscope.server.config import ServeConfig
 from kinoscope.server.faults import answer, answer_of
 from kinoscope.server.guard import Guard
 from kinoscope.server.metrics import Metrics
+from kinoscope.server.schema import SearchRequest
 from kinoscope.server.service import Service
 
 log = logging.getLogger(__name__)
 
 _FAREWELL_S = 10
+_WAITING = 512  # connections that are not taken yet
 _ABOUT = (
     "Moments of a library of videos for texts, pictures, pieces of video and edits; vectors over"
     " the OpenAI interface. Errors are `{error: {type, message, code}}`. Where a token is set it"
@@ -50,7 +52,34 @@ def create_app(index: Index, config: ServeConfig) -> FastAPI:
         app.state.closing.set()
         await run_in_threadpool(service.close)
 
-    app = FastAPI(
+    app = _routed(lifespan)
+    app.state.service, app.state.listeners = service, set()
+    app.state.closing = asyncio.Event()
+    _add_errors(app, service.metrics)
+    app.add_middleware(Timed, metrics=service.metrics)
+    app.add_middleware(Guard, config=config)  # the last added is the first to see a request
+    return app
+
+
+def interface() -> dict[str, Any]:
+    """The OpenAPI description of every server's routes, without a server."""
+    return _routed(None).openapi()
+
+
+class _Api(FastAPI):
+    """Describes the body of a search as well, which its route reads by itself."""
+
+    def openapi(self) -> dict[str, Any]:
+        """As FastAPI's."""
+        described = super().openapi()
+        search = SearchRequest.model_json_schema(ref_template="#/components/schemas/{model}")
+        known = described["components"]["schemas"]
+        known.update({**search.pop("$defs"), "SearchRequest": search})
+        return described
+
+
+def _routed(lifespan: Lifespan[FastAPI] | None) -> FastAPI:
+    app = _Api(
         title="Kinoscope",
         version=kinoscope.__version__,
         description=_ABOUT,
@@ -59,14 +88,8 @@ def create_app(index: Index, config: ServeConfig) -> FastAPI:
         redoc_url=None,
         telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
     )
-    app.state.service, app.state.listeners = service, set()
-    app.state.closing = asyncio.Event()
-    app.include_router(api.router)
-    app.include_router(openai.router)
-    app.include_router(page.router)
-    _add_errors(app, service.metrics)
-    app.add_middleware(Timed, metrics=service.metrics)
-    app.add_middleware(Guard, config=config)  # the last added is the first to see a request
+    for router in (api.router, openai.router, page.router):
+        app.include_router(router)
     return app
 
 
@@ -163,8 +186,9 @@ def serve(index: Index, config: ServeConfig, *, ready: Callable[[str], None] | N
             server_header=False,
             proxy_headers=False,  # or any client could claim to be another
             timeout_graceful_shutdown=_FAREWELL_S,
-            backlog=512,
+            backlog=_WAITING,
         )
+        listening.listen(_WAITING)  # who comes before all is set up waits
         host = f"[{config.host}]" if ":" in config.host else config.host
         if ready is not None:
             ready(f"http://{host}:{listening.getsockname()[1]}")

@@ -75,6 +75,23 @@ class Address(BaseModel):
 _DEFAULTS = Address().model_dump()
 
 
+class Watched(BaseModel):
+    """The address of a moment: where it begins and ends, and what it was found by."""
+
+    start: float = Field(0.0, ge=0, le=10**6)
+    end: float | None = Field(None, gt=0, le=10**6)
+    q: str = Field("", max_length=4096)
+    like: str = Field("", max_length=100)
+    part: bool = False
+
+    def within(self, duration_s: float) -> tuple[float, float]:
+        """Start and end inside a video; the whole where nothing of it is meant."""
+        if self.start >= duration_s:
+            return 0.0, duration_s
+        end_s = self.end if self.end is not None and self.end > self.start else duration_s
+        return self.start, min(end_s, duration_s)
+
+
 @dataclass(frozen=True)
 class Example:
     """A piece of video, or a picture, that is looked for: the reference and where it is seen."""
@@ -172,32 +189,26 @@ def home(service: Served, form: Annotated[Address, Query()]) -> HTMLResponse:
 
 
 @router.get("/watch/{video_id}")
-def watch(
-    service: Served,
-    video_id: VideoId,
-    start: Annotated[float, Query(ge=0, le=10**6)] = 0.0,
-    end: Annotated[float | None, Query(gt=0, le=10**6)] = None,
-    q: Annotated[str, Query(max_length=4096)] = "",
-    part: bool = False,
-) -> HTMLResponse:
+def watch(service: Served, video_id: VideoId, form: Annotated[Watched, Query()]) -> HTMLResponse:
     """One video from a moment on, with the curve over all of it; `part` is the player alone."""
     try:
         row = service.library.now.rows_of(video_id)[0]
     except Absent as error:
         return rendered("gone.html", HTTPStatus.NOT_FOUND, message=str(error))
-    end = row.duration_s if end is None or end <= start else end
-    found, message = _found(service, video_id, read_box(q)[0])
+    start_s, end_s = form.within(row.duration_s)
+    found, message = _found(service, video_id, read_box(form.q)[0], form.like)
     return rendered(
-        "player.html" if part else "watch.html",
+        "player.html" if form.part else "watch.html",
         video=video_id,
         path=plain(row.path),
         duration_s=row.duration_s,
         codec=row.codec,
-        start_s=min(start, row.duration_s),
-        end_s=min(end, row.duration_s) if start < row.duration_s else row.duration_s,
+        start_s=start_s,
+        end_s=end_s,
         playable=is_playable(row),
         longest_s=service.config.limits.preview_s,
-        q=q,
+        q=form.q,
+        like=form.like,
         found=found,
         strip=_strip(found) if found else "",
         message=message,
@@ -253,12 +264,18 @@ def _example(service: Service, reference: str) -> Example:
     return Example(reference, poster, f"{PurePath(plain(row.path)).name}{piece}")
 
 
-def _found(service: Service, video_id: str, text: str | None) -> tuple[MomentsResponse | None, str]:
-    """Moments and curve of a text; or why there are none."""
-    if text is None:
+def _found(
+    service: Service, video_id: str, text: str | None, like: str
+) -> tuple[MomentsResponse | None, str]:
+    """Moments and curve of a text, or else of an example; or why there are none."""
+    if text is None and not like:
         return None, ""
     try:
-        asked = MomentsRequest(video=video_id, text=text, refine=False, k=5)
+        if text is None:
+            Named.parse(like)
+        asked = MomentsRequest(
+            video=video_id, text=text, like=None if text else like, refine=False, k=5
+        )
         return moments_out(video_id, find_moments(service, asked)), ""
     except KinoscopeError as error:
         return None, plain(str(error))
