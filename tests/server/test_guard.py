@@ -258,3 +258,10 @@ def test_over_a_socket_it_starts_refuses_nonsense_and_ends_in_order(library, tmp
             answer = asking.getresponse()
             assert answer.status in (400, 404, 422) and b"root:" not in answer.read()
             asking.close()
+
+
+def test_a_wrong_method_is_told_the_right_ones(client) -> None:
+    for path, allowed in (("/api/videos", "GET, POST"), ("/api/indexing", "DELETE, GET")):
+        answer = client.put(path)
+        assert answer.status_code == 405 and answer.headers["allow"] == allowed
+        assert message(answer) == "Method Not Allowed"

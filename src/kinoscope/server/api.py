@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from dataclasses import asdict
 from http import HTTPStatus
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, File, Query, Request, UploadFile
 from fastapi import Path as InPath
@@ -18,7 +18,7 @@ from kinoscope.server.asked import SEARCH_BODY, asked_of
 from kinoscope.server.config import ServeLimits
 from kinoscope.server.faults import Busy, plain
 from kinoscope.server.finding import find, find_moments
-from kinoscope.server.playing import OpenFile, media_type, open_indexed
+from kinoscope.server.playing import MEDIA_TYPES, OpenFile, media_type, open_indexed
 from kinoscope.server.schema import (
     VIDEO_ID,
     AddRequest,
@@ -179,8 +179,8 @@ async def _events(request: Request) -> AsyncIterator[str]:
         state.listeners.discard(ticket)
 
 
-_FILE = {
-    "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
+_FILE: dict[str, Any] = {
+    "content": {kind: {"schema": {"type": "string", "format": "binary"}} for kind in MEDIA_TYPES}
 }
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import uvicorn
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -30,6 +31,7 @@ from kinoscope.server.service import Service
 
 log = logging.getLogger(__name__)
 
+_ROUTERS = (api.router, openai.router, page.router)
 _FAREWELL_S = 10
 _WAITING = 512  # connections that are not taken yet
 _ABOUT = (
@@ -88,7 +90,7 @@ def _routed(lifespan: Lifespan[FastAPI] | None) -> FastAPI:
         redoc_url=None,
         telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
     )
-    for router in (api.router, openai.router, page.router):
+    for router in _ROUTERS:
         app.include_router(router)
     return app
 
@@ -131,9 +133,11 @@ def _add_errors(app: FastAPI, metrics: Metrics) -> None:
         metrics.failed("Invalid")
         return answer(HTTPStatus.UNPROCESSABLE_ENTITY, _sentence(error), "Invalid")
 
-    async def refused(_request: Request, error: Exception) -> Response:
+    async def refused(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
-        headers = dict(error.headers) if error.headers else None
+        headers = dict(error.headers or {})
+        if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+            headers["Allow"] = ", ".join(sorted(_methods_at(request.url.path)))
         return answer(error.status_code, str(error.detail), "Refused", headers)
 
     async def broken(request: Request, error: Exception) -> Response:
@@ -146,6 +150,15 @@ def _add_errors(app: FastAPI, metrics: Metrics) -> None:
     app.add_exception_handler(RequestValidationError, invalid)
     app.add_exception_handler(HTTPException, refused)
     app.add_exception_handler(Exception, broken)
+
+
+def _methods_at(path: str) -> set[str]:
+    """All methods of a path, of which each route knows but its own."""
+    routes = [route for router in _ROUTERS for route in router.routes]
+    found = (route for route in routes if isinstance(route, APIRoute))
+    return {
+        method for route in found if route.path_regex.match(path) for method in route.methods or ()
+    }
 
 
 def _sentence(error: RequestValidationError) -> str:

@@ -16,6 +16,10 @@ _TYPES = {
     ".webm": "video/webm",
     ".mkv": "video/webm",
 }
+_UNKNOWN = "application/octet-stream"
+MEDIA_TYPES = (*dict.fromkeys(_TYPES.values()), _UNKNOWN)
+"""What files are served as."""
+
 _CODECS = {".webm": ("vp8", "vp9", "av1"), ".mkv": ("vp8", "vp9", "av1")}
 _PLAIN = ("h264", "av1", "vp9")
 
@@ -28,7 +32,7 @@ def is_playable(row: FileRow) -> bool:
 
 def media_type(path: str) -> str:
     """What a file is served as; never anything that a browser would run."""
-    return _TYPES.get(PurePath(path).suffix.lower(), "application/octet-stream")
+    return _TYPES.get(PurePath(path).suffix.lower(), _UNKNOWN)
 
 
 def open_indexed(rows: tuple[FileRow, ...]) -> tuple[int, FileRow]:
