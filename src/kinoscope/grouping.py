@@ -88,8 +88,7 @@ def _by_look(derived: Derived, hits: Sequence[Hit]) -> list[list[Hit]]:
             continue
         groups.append([hit])
         firsts.append(vector_D)
-        cosines_S = usual.cosines(vector_D[None].astype(np.float32))[0]
-        reach.append(max(_ROUNDING, NEARLY * float((1.0 - cosines_S).mean())))
+        reach.append(max(_ROUNDING, NEARLY * (1.0 - float(vector_D @ usual.mean_D))))
     return groups
 
 
