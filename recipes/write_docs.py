@@ -9,7 +9,14 @@ from pathlib import Path
 from typing import Any, cast
 
 from kinoscope.evaluation.results import load_result
-from recipes import api_docs, evaluation_tables, thinking_tables, training_tables, world_tables
+from recipes import (
+    api_docs,
+    evaluation_tables,
+    serve_tables,
+    thinking_tables,
+    training_tables,
+    world_tables,
+)
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "results"
@@ -243,6 +250,7 @@ PAGES = {
     "docs/thinking.md": with_blocks(
         study=once_measured(thinking_tables.study_table, "thinking_study")
     ),
+    "docs/serve.md": with_blocks(figures=serve_tables.serve_table),
     "docs/LOG.md": with_blocks(wordings=training_tables.wordings_table),
 }
 
