@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 DEMO   := .demo
 
 RECIPES := startup hostile damage concepts_samples concepts_choices concepts_runtime concepts_openvino \
-	backbones interop index_speed query_speed crash world_speed train_speed world_baselines world_mini samples_mini \
+	backbones interop index_speed query_speed latency crash world_speed train_speed world_mini samples_mini \
 	mini_speed eval_runtime serve_load serve_security
 
 .PHONY: demo test check docs results clean

@@ -14,15 +14,16 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from kinoscope.backbones.mini import SAMPLING
 from kinoscope.backbones.mllm import MLLM
 from kinoscope.errors import UsageError
 from kinoscope.evaluation.results import Metric, save_result
-from kinoscope.evaluation.world.table import Measurement, World
+from kinoscope.evaluation.world.table import Measurement, System, World
 from kinoscope.training.lesson_config import STAGES
 from kinoscope.training.recipe import Recipe, begin_with, run, stage_folder
 from kinoscope.training.sources import GeneratedSource
 from recipes import mini
-from recipes.world_mini import systems
+from recipes.measuring import features_of, seen_by
 
 RUNS = Path("runs/ablation_gcm")
 
@@ -121,7 +122,9 @@ def warmed_up() -> MLLM:
 
 def measured(arm: str, backbone: MLLM) -> dict[str, Metric]:
     """Answers, retrieval and moments of an arm on the test split."""
-    measurement = Measurement(systems(backbone)["mini"], World(count=VIDEOS), seen=False)
+    see = seen_by(features_of(backbone))
+    system = System(backbone=backbone, see=see, fps=SAMPLING.fps)
+    measurement = Measurement(system, World(count=VIDEOS), seen=False)
     found = {}
     for task, names in _MEASURED.items():
         metrics, _details = measurement.task(task)

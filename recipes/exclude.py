@@ -29,7 +29,8 @@ from kinoscope.training.world import Scene
 from kinoscope.types import Bool, Float32, Float64
 from kinoscope.usual import Usual
 from kinoscope.weights import model_files
-from recipes.world_mini import at_least, features_of, load_model, seen_by, show
+from recipes.arguments import at_least
+from recipes.measuring import features_of, load_model, seen_by, show
 
 MOST_HITS = 10
 MODELS = ("concepts", "mini")

@@ -3,8 +3,13 @@
 A warm-up, stage 0, in which the connector alone learns words, above all those of motion; then three
 stages on the generated world: short captions with contrast, detailed captions with contrast, the
 mix of all lessons. Each takes at most 100 minutes on two cores, without a GPU.
+
+    python -m recipes.mini FOLDER
+
+saves it in a new folder as training finds it, to be measured beside what it became.
 """
 
+import argparse
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -18,7 +23,7 @@ from kinoscope.mini_weights import mini_files
 from kinoscope.training.lesson_config import STAGES, TERMS, LessonConfig
 from kinoscope.training.lessons import Model
 from kinoscope.training.precision import fast_precision
-from kinoscope.training.recipe import Recipe
+from kinoscope.training.recipe import Recipe, embedder_of
 from kinoscope.training.sources import FeatureCache, GeneratedSource, Source
 from kinoscope.training.sources.concept_pictures import concept_pictures
 from kinoscope.training.task import LoopConfig
@@ -109,3 +114,9 @@ def tower(backbone: MLLM) -> str:
     family = backbone.checkpoint.family
     assert isinstance(family, Mini)
     return family.tower
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(prog="python -m recipes.mini")
+    parser.add_argument("folder", help="a new one, for the model without training")
+    embedder_of(untrained(), SAMPLING).save(parser.parse_args().folder)

@@ -4,7 +4,8 @@
 
 Every text of a moment looks for its span in its own video, where there are two moments or more.
 Windows of a few frames are embedded alone; their length is chosen on the validation split, by
-R1@0.5. MODEL is as for `recipes.world_mini`. A limited run is printed and not saved.
+R1@0.5. MODEL is `mini`, a folder with it, or a stage of its training. A limited run is printed and
+not saved.
 """
 
 import argparse
@@ -30,8 +31,9 @@ from kinoscope.mini_weights import mini_files
 from kinoscope.moments import Embed, locate
 from kinoscope.sampling import WHOLE, frames_in
 from kinoscope.types import ClipEmbeddings, Features, Float32, Float64, Span
+from recipes.arguments import at_least
+from recipes.measuring import OPTIONS, features_of, load_model, seen_by, show, told_of
 from recipes.mini import LAYERS
-from recipes.world_mini import OPTIONS, at_least, features_of, load_model, seen_by, show, told_of
 
 LENGTHS = (2, 4, 8)
 """Frames of the windows that are tried: 1, 2 and 4 s."""

@@ -15,6 +15,7 @@ import numpy as np
 from kinoscope.evaluation.metrics import auroc, mean_with_interval
 from kinoscope.evaluation.metrics.intervals import redrawn
 from kinoscope.evaluation.results import Metric, save_result
+from recipes.measuring import show, told_of
 from recipes.rerank import (
     Looked,
     Sureness,
@@ -26,7 +27,6 @@ from recipes.rerank import (
     looked_at_both,
     sure,
 )
-from recipes.world_mini import show, told_of
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

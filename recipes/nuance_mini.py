@@ -36,10 +36,10 @@ from kinoscope.training.sources import FeatureCache, GeneratedSource
 from kinoscope.training.task import LoopConfig
 from kinoscope.training.triplets import Mixed, mixed
 from kinoscope.types import Float64
+from recipes.measuring import OPTIONS, seen_by
 from recipes.mini import tower
 from recipes.mini_thinking import trained_mini
 from recipes.nuance_mix import COUNTS, HANDWRITTEN, mix
-from recipes.world_mini import OPTIONS, seen_by
 
 STEPS, BATCH = 200, 128
 """Of 128 anchors against 256 candidates: about one pass over the triplets."""

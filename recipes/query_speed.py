@@ -4,6 +4,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -68,6 +69,7 @@ WHAT = [
     "with balloons",
     "on a dusty road",
 ]
+TEXTS = tuple(f"{who} {what}" for who, what in product(WHO, WHAT))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,29 +89,28 @@ class Timing:
 def main() -> None:
     """Measures 100 000 clips, 1 000 000 where memory allows; saves `results/query_speed.json`."""
     embedder = Embedder.load()
-    texts = [f"{who} {what}" for who, what in product(WHO, WHAT)]
-    small = measure(embedder, texts, clips=100_000)
+    small = measure(embedder, TEXTS, clips=100_000)
     metrics = {
         "p50_ms_100k": quantile(small.full_ms, 0.5),
         "p95_ms_100k": quantile(small.full_ms, 0.95),
         "p50_ms_100k_without_text": quantile(small.given_ms, 0.5),
         "scan_p50_ms_100k": quantile(small.scan_ms, 0.5),
         "exact_p50_ms_100k": quantile(small.exact_ms, 0.5),
-        "recall_at_10": mean_with_interval(np.array(small.recall), texts),
-        "plain_scan_recall_at_10": mean_with_interval(np.array(small.plain_recall), texts),
+        "recall_at_10": mean_with_interval(np.array(small.recall), TEXTS),
+        "plain_scan_recall_at_10": mean_with_interval(np.array(small.plain_recall), TEXTS),
     }
     if psutil.virtual_memory().available > MILLION_NEEDS_BYTES:
-        large = measure(embedder, texts, clips=1_000_000)
+        large = measure(embedder, TEXTS, clips=1_000_000)
         metrics |= {
             "p50_ms_1m": quantile(large.full_ms, 0.5),
             "p95_ms_1m": quantile(large.full_ms, 0.95),
             "scan_p50_ms_1m": quantile(large.scan_ms, 0.5),
             "exact_p50_ms_1m": quantile(large.exact_ms, 0.5),
-            "recall_at_10_1m": mean_with_interval(np.array(large.recall), texts),
-            "plain_scan_recall_at_10_1m": mean_with_interval(np.array(large.plain_recall), texts),
+            "recall_at_10_1m": mean_with_interval(np.array(large.recall), TEXTS),
+            "plain_scan_recall_at_10_1m": mean_with_interval(np.array(large.plain_recall), TEXTS),
         }
     details = {
-        "queries": len(texts),
+        "queries": len(TEXTS),
         "full": "encode the text, scan, rank again, drop overlaps; warm, one at a time",
         "clips": "made: see `library` in this recipe",
         "dimension": embedder.spec.dimension,
@@ -121,12 +122,7 @@ def main() -> None:
 
 def measure(embedder: Embedder, texts: Sequence[str], *, clips: int) -> Timing:
     """Builds a library through the real store and asks it everything."""
-    with tempfile.TemporaryDirectory(prefix="kinoscope-") as folder:
-        index = Index.open(Path(folder) / "index", embedder, create=True)
-        with index.store.writing():
-            for videos in library(embedder, clips // CLIPS_A_VIDEO):
-                rows = [file_row(video_id, found) for video_id, found in videos]
-                index.store.commit(videos, rows)
+    with made_index(embedder, clips=clips) as index:
         derived = index.derived()
         queries_QD = embedder.encode_query(list(texts))
         exact = ExactSearcher(np.array(derived.catalog.vectors_ND))
@@ -143,6 +139,18 @@ def measure(embedder: Embedder, texts: Sequence[str], *, clips: int) -> Timing:
             recall=recall_of_scan(derived, exact, queries_QD),
             plain_recall=recall_of_plain_scan(derived, exact, queries_QD),
         )
+
+
+@contextmanager
+def made_index(embedder: Embedder, *, clips: int) -> Iterator[Index]:
+    """A `library` of so many clips in a real index, which is deleted afterwards."""
+    with tempfile.TemporaryDirectory(prefix="kinoscope-") as folder:
+        index = Index.open(Path(folder) / "index", embedder, create=True)
+        with index.store.writing():
+            for videos in library(embedder, clips // CLIPS_A_VIDEO):
+                rows = [file_row(video_id, found) for video_id, found in videos]
+                index.store.commit(videos, rows)
+        yield index
 
 
 def library(

@@ -4,8 +4,8 @@
 
 Each test video's caption looks for it; the first K hits are matched and ranked anew. Prior,
 temperature, fusion and threshold are chosen on the validation split, and written to FILE, for
-`kinoscope search --rerank K --calibration FILE`. MODEL is as for `recipes.world_mini`. A limited
-run is printed and not saved.
+`kinoscope search --rerank K --calibration FILE`. MODEL is `mini`, a folder with it, or a stage of
+its training. A limited run is printed and not saved.
 """
 
 import argparse
@@ -32,7 +32,8 @@ from kinoscope.evaluation.world.vectors import embed_clips, embed_texts
 from kinoscope.evaluation.world.videos import WorldVideos
 from kinoscope.matcher import Matcher
 from kinoscope.types import Bool, Float64, Int64
-from recipes.world_mini import at_least, features_of, load_model, seen_by, show, told_of
+from recipes.arguments import at_least
+from recipes.measuring import features_of, load_model, seen_by, show, told_of
 
 TOP = 10
 CHOSEN_ON = 400

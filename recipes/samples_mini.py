@@ -2,7 +2,8 @@
 
     python -m recipes.samples_mini [MODEL]
 
-MODEL is as for `recipes.world_mini`. No clip and no prompt of this set has been trained on.
+MODEL is `mini`, a folder with it, or a stage of its training. No clip and no prompt of this set
+has been trained on.
 """
 
 import argparse
@@ -29,7 +30,7 @@ from kinoscope.samples import SampleSet, fetch
 from kinoscope.types import Float32, Frames, Int64
 from kinoscope.weights import model_files
 from recipes.concepts_samples import CLIPS_FOLDER, describe
-from recipes.world_mini import load_model, told_of
+from recipes.measuring import load_model, told_of
 
 SIGNIFICANT = 0.05
 

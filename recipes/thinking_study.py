@@ -46,8 +46,9 @@ from kinoscope.training.sources import FeatureCache
 from kinoscope.training.thoughts import Head
 from kinoscope.types import Content, Features, Float32, Float64, Int64
 from recipes import mini_thinking, thinking_tables
+from recipes.arguments import at_least
+from recipes.measuring import OPTIONS, seen_by
 from recipes.mini import tower
-from recipes.world_mini import OPTIONS, at_least, seen_by
 
 RUNS = Path("runs/thinking_heads")
 HEAD_STEPS = 200

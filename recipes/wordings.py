@@ -3,8 +3,8 @@
     python -m recipes.wordings [MODEL] [--before FOLDER]
 
 Videos of the training and of the validation, each told in wordings of the training and in those of
-the validation: R@1 and R@10 among 200. MODEL is as for `recipes.world_mini`; `--before` is the
-folder of an earlier training, measured beside it.
+the validation: R@1 and R@10 among 200. MODEL is `mini`, a folder with it, or a stage of its
+training; `--before` is the folder of an earlier training, measured beside it.
 """
 
 import argparse
@@ -25,8 +25,8 @@ from kinoscope.packages import cache_folder
 from kinoscope.training.sources import FeatureCache, GeneratedSource
 from kinoscope.training.world import Split
 from kinoscope.training.world.captions import caption
+from recipes.measuring import load_model, told_of
 from recipes.mini import tower
-from recipes.world_mini import load_model, told_of
 
 VIDEOS = 200
 SPLITS = [split for split in get_args(Split) if split != "test"]

@@ -1,8 +1,7 @@
 """Tables of the generated world's test split, for the pages that `recipes.write_docs` writes."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-from kinoscope.errors import UsageError
 from kinoscope.evaluation.results import Result, load_result
 from recipes import training_tables
 from recipes.training_tables import detail, shown, spread, table, yes
@@ -72,28 +71,13 @@ _WORLD = (
 _CONTROL, _ROOM = 0.5, 0.03
 """Where the mean of frames has to be on reversed pairs: it sees no order."""
 
-NAMES = ("world_mini", "world_baselines")
-"""Results that a table is made of."""
+NAME = "world_mini"
+"""The result that all tables are made of."""
 
 
 def measured() -> Result:
-    """`mini` and the mean of its frames, and beside them what does not depend on its weights.
-
-    Raises `UsageError` if they were measured on different worlds.
-    """
-    folder = training_tables.RESULTS
-    own, others = (load_result(name, folder=folder) for name in NAMES)
-    asked = [
-        {name: detail(result, "protocol")[name] for name in ("fingerprint", "videos", "sampling")}
-        for result in (own, others)
-    ]
-    if asked[0] != asked[1]:
-        raise UsageError(
-            f"{' and '.join(NAMES)} differ in {asked}: run python -m recipes.{NAMES[1]}"
-        )
-    return replace(
-        own, metrics={**others.metrics, **own.metrics}, details={**others.details, **own.details}
-    )
+    """`mini` and its controls."""
+    return load_result(NAME, folder=training_tables.RESULTS)
 
 
 def world_table() -> str:
@@ -106,8 +90,8 @@ def world_table() -> str:
             rows.append(["the same, nouns of the training", *_figures(result, task, "seen_"), ""])
     protocol = detail(result, "protocol")
     told = (
-        f"On {protocol['videos']} videos of the test split, in {protocol['precision']}. In brackets"
-        f" 95 % intervals, whole videos drawn with replacement. Moments by the"
+        f"On {protocol['videos']} videos of the test split, in float32. In brackets 95 % intervals,"
+        f" whole videos drawn with replacement. Moments by the"
         f" {detail(result, 'moments')['method']}. By `{result.command}`.\n"
     )
     return f"{table(('', *_SYSTEMS, 'a guess', 'target'), rows)}\n{told}"

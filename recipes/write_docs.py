@@ -21,7 +21,7 @@ from recipes import (
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "results"
 COMMANDS = (
-    *("index", "search", "moments", "cut", "serve", "info", "remove", "embed"),
+    *("index", "search", "moments", "ask", "cut", "serve", "mcp", "info", "remove", "embed"),
     *("setup", "samples", "models", "export", "interpolate", "doctor"),
     *("train", "triplets", "triplets make", "analyze", "eval", "report", "export-run"),
     *("world", "world fetch", "world make", "world show"),
@@ -226,7 +226,7 @@ def once_measured(table: Callable[[], str], *names: str) -> Callable[[], str]:
 
 def of_world(table: Callable[[], str]) -> Callable[[], str]:
     """A table of the world's test split."""
-    return once_measured(table, *world_tables.NAMES)
+    return once_measured(table, world_tables.NAME)
 
 
 PAGES = {

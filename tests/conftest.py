@@ -10,13 +10,17 @@ import numpy as np
 import pytest
 from hypothesis import settings
 
-from kinoscope import cli, libraries
+from kinoscope import Embedder, Index, cli, libraries
 from kinoscope.backbones import mini, mini_folder
+from kinoscope.backbones.mini import untrained_mini
+from kinoscope.backbones.options import LoadOptions
 from kinoscope.mini_weights import MiniFiles
 from kinoscope.samples import write_video
+from kinoscope.sampling import SamplingConfig, Window
 from tests.media import Case, make_hostile_set
 from tests.movies import Movie
-from tests.tiny_mini import Tower, tiny_mini_files
+from tests.tiny import moving_frames
+from tests.tiny_mini import Tower, as_if_trained, tiny_mini_files
 
 settings.register_profile("no clock", deadline=None)  # a busy machine is no failure
 settings.load_profile("no clock")
@@ -112,3 +116,39 @@ def mini_set_up(
     monkeypatch.setattr(mini, "open_session", lambda *_arguments: Tower())
     monkeypatch.setattr(mini_folder, "mini_files", lambda: mini_base)
     return mini_base
+
+
+# --- a model that speaks, and a library of its
+
+
+@pytest.fixture(scope="session")
+def speaker(mini_base: MiniFiles) -> Embedder:
+    """A tiny model that answers, at random but always the same; it reads 8 s whole."""
+    windows = (Window(length_s=2.0, stride_s=2.0),)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(mini, "open_session", lambda *_arguments: Tower())
+        backbone = untrained_mini(mini_base, layers=2, options=LoadOptions(batch_tokens=512))
+        backbone.vision(moving_frames(1, 260, 260, 0))  # opens its tower
+    sampling = SamplingConfig(fps=1.0, clip_frames=8, windows=windows)
+    return Embedder(as_if_trained(backbone), sampling=sampling)
+
+
+@pytest.fixture(scope="session")
+def colour_films(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """`short.mp4` of 6 s and `long.mp4` of 20, another colour every two seconds; do not change."""
+    folder = tmp_path_factory.mktemp("colours")
+    for name, seconds in {"short.mp4": 6, "long.mp4": 20}.items():
+        colours = np.random.default_rng(seconds).integers(0, 256, (seconds, 3), dtype=np.uint8)
+        pictures = (np.full((48, 64, 3), colours[n // 8]) for n in range(4 * seconds))
+        write_video(folder / name, pictures, fps=4)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def speaking_index(
+    colour_films: Path, speaker: Embedder, tmp_path_factory: pytest.TempPathFactory
+) -> Index:
+    """These films, indexed by that model; do not change it."""
+    made = Index.open(tmp_path_factory.mktemp("speaking") / "index", speaker, create=True)
+    made.add(colour_films)
+    return made

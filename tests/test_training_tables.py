@@ -9,11 +9,12 @@ import pytest
 
 from kinoscope.backbones.mini import SAMPLING
 from kinoscope.errors import UsageError
+from kinoscope.evaluation.frame_means import FrameMeans
 from kinoscope.evaluation.results import Metric, load_result, save_result
 from kinoscope.evaluation.sample_clips import Described
 from kinoscope.evaluation.world import matching, questions
-from kinoscope.evaluation.world.table import SEEN_TASKS, TASKS, System, World
-from kinoscope.evaluation.world.videos import FrameMeans, with_frame_vectors
+from kinoscope.evaluation.world.table import SEEN_TASKS, TASKS, Measurement, System, World
+from kinoscope.evaluation.world.videos import with_frame_vectors
 from kinoscope.training.checkpoint import Checkpoints, Saved
 from kinoscope.training.journal import Journal
 from kinoscope.training.sources import GeneratedSource
@@ -31,6 +32,7 @@ from recipes import (
 )
 from recipes.index_speed import Command, Run
 from tests.evaluation.oracles import FPS, PLAIN, Constant, Oracle
+from tests.evaluation.report.made import evaluation, protocol
 
 WORLD = World(count=12, chosen_on=6, guessed_from=20, config=PLAIN)
 CLIPS = 12
@@ -63,19 +65,28 @@ def worded(system: System, *, seen: bool):
 
 @pytest.fixture(scope="module")
 def world():
-    """Metrics and details, as `recipes.world_mini` names them."""
-    metrics: dict[str, Metric] = {}
-    details = {"protocol": world_mini.protocol(WORLD, False)}
-    for prefix, system in systems().items():
-        found, told = world_mini.measured(system, WORLD, TASKS, prefix)
-        metrics |= found
-        details |= told
-        for seen in (False, True) if prefix in ("", "untrained_") else ():
-            for task, (found, told) in worded(system, seen=seen):
-                before = f"{prefix}{'seen_' if seen and task in SEEN_TASKS else ''}"
-                metrics |= {before + name: metric for name, metric in found.items()}
-                details[before + task] = told
-    return metrics, details
+    """Metrics and details, as `recipes.world_mini` gathers them."""
+    return world_mini.gathered({prefix: list(evaluations(prefix)) for prefix in systems()})
+
+
+def evaluations(prefix):
+    """As `kinoscope eval` saves them, a task at a time."""
+    system = systems()[prefix]
+    for seen in (False, True):
+        measurement = Measurement(system, WORLD, seen=seen)
+        found = [(name, measurement.task(name)) for name in (SEEN_TASKS if seen else TASKS)
+                 if name in system.tasks]  # fmt: skip
+        if prefix in ("", "untrained_"):
+            found += worded(system, seen=seen)
+        for task, (metrics, told) in found:
+            source = WORLD.test(seen=seen)
+            world = {"world": source.name, "fingerprint": source.fingerprint}
+            yield evaluation(
+                f"world-{'seen-' if seen else ''}{task}",
+                {},
+                metrics=metrics,
+                protocol=protocol(gallery=WORLD.count, details={**world, task: told}),
+            )
 
 
 @pytest.fixture
@@ -88,21 +99,9 @@ def save(world, monkeypatch, tmp_path):
         others = {
             name: replace(metrics[name], value=v, low=v, high=v) for name, v in changed.items()
         }
-        for name, own in (("world_mini", True), ("world_baselines", False)):
-            save_result(
-                name,
-                {key: m for key, m in (metrics | others).items() if is_own(key) is own},
-                details={key: d for key, d in details.items() if is_own(key) is own}
-                | {"protocol": details["protocol"]},
-                folder=tmp_path,
-            )
+        save_result("world_mini", metrics | others, details=details, folder=tmp_path)
 
     return write
-
-
-def is_own(name: str) -> bool:
-    """Whether a figure depends on the weights of `mini`."""
-    return not name.startswith(("untrained_", "concepts_"))
 
 
 def rows(table: str) -> dict[str, list[str]]:
@@ -133,13 +132,15 @@ def test_every_task_of_the_world_has_a_row_with_all_systems_and_a_guess(save):
     assert all(all(cells[:4]) for name, cells in found.items() if name.startswith("rev"))
 
 
-def test_figures_of_another_world_are_not_put_beside_each_other(save, world, tmp_path):
-    save()
-    protocol = world[1]["protocol"] | {"fingerprint": "0" * 64}
-    others = {name: metric for name, metric in world[0].items() if not is_own(name)}
-    save_result("world_baselines", others, details={"protocol": protocol}, folder=tmp_path)
-    with pytest.raises(UsageError, match=r"differ in .*: run python -m recipes\.world_baselines"):
-        world_tables.measured()
+def test_figures_of_another_world_are_not_put_beside_each_other():
+    foreign = {"world": "world test 0..5", "fingerprint": "0" * 64, "retrieval": {}}
+    metrics = {"t2v_r1": Metric(value=1.0, n=5)}
+    found = {prefix: list(evaluations(prefix)) for prefix in ("", "frames_")}
+    found[""].append(
+        evaluation("world-retrieval", {}, metrics=metrics, protocol=protocol(details=foreign))
+    )
+    with pytest.raises(UsageError, match=r"figures of other worlds: .*world test 0\.\.5"):
+        world_mini.gathered(found)
 
 
 def test_tasks_on_nouns_of_the_training_follow_those_on_held_out_ones(save):

@@ -4,6 +4,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from kinoscope.answer import Answer as Answer
+    from kinoscope.answer import AskOptions as AskOptions
+    from kinoscope.answer import ask as ask
+    from kinoscope.answer import ask_video as ask_video
     from kinoscope.backbones.options import LoadOptions as LoadOptions
     from kinoscope.documents import Excerpt as Excerpt
     from kinoscope.embedder import Embedder as Embedder
@@ -20,6 +24,8 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOME = {
+    "Answer": "kinoscope.answer",
+    "AskOptions": "kinoscope.answer",
     "Embedder": "kinoscope.embedder",
     "Excerpt": "kinoscope.documents",
     "Filters": "kinoscope.filters",
@@ -30,6 +36,8 @@ _HOME = {
     "Query": "kinoscope.query",
     "SamplingConfig": "kinoscope.sampling",
     "Span": "kinoscope.types",
+    "ask": "kinoscope.answer",
+    "ask_video": "kinoscope.answer",
     "find_moments": "kinoscope.moments",
     "search": "kinoscope.retrieval",
 }

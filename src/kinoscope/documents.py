@@ -1,7 +1,7 @@
 """What a caller gives to be embedded, recognised and checked before any work begins."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -89,6 +89,21 @@ def checked_text(text: object) -> str:
     if size_bytes > MAX_TEXT_BYTES:
         raise UsageError(f"the text has {size_bytes} bytes: give at most {MAX_TEXT_BYTES}")
     return text
+
+
+def checked_words(text: object, noun: str) -> str:
+    """The text itself, if it is one that can be said; `noun` is what a person calls it."""
+    if isinstance(text, str) and not text.strip():
+        raise UsageError(f"the {noun} is empty: write it out")
+    return checked_text(text)
+
+
+def checked_options(options: Sequence[str], noun: str = "option") -> list[str]:
+    """Answers to choose from: two or more, or none; `UsageError` for a blank or a single one."""
+    if isinstance(options, str) or len(options) == 1:
+        given = options if isinstance(options, str) else list(options)
+        raise UsageError(f"{noun}s {given!r}: give a list of two or more, or none")
+    return [checked_words(option, noun) for option in options]
 
 
 def file_or_piece(name: str) -> Path | Excerpt:

@@ -11,7 +11,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from kinoscope.backbones.protocol import Backbone
-from kinoscope.documents import Document, Excerpt, Request, Source, as_request, checked_text
+from kinoscope.documents import (
+    Document,
+    Excerpt,
+    Request,
+    Source,
+    as_request,
+    checked_options,
+    checked_words,
+)
 from kinoscope.errors import UsageError
 from kinoscope.heads import HEADS, check_dimension, truncate
 from kinoscope.prompts import DESCRIBE, DETAIL, choice_prompt
@@ -245,8 +253,8 @@ class Embedder:
         """
         from kinoscope.backbones.likelihood import likeliest
 
-        speaker, asked = self._speaker(), _checked_words(question, "question")
-        choices = _checked_options(options)
+        speaker, asked = self._speaker(), checked_words(question, "question")
+        choices = checked_options(options)
         if choices:
             asked = choice_prompt(asked, choices)
         content = self._reader.content(Request(video=video, text=asked), "document")
@@ -349,18 +357,6 @@ def _is_one(inputs: Document | Sequence[Document]) -> bool:
 
 def _listed(inputs: Document | Sequence[Document]) -> Sequence[Document]:
     return [inputs] if _is_one(inputs) else inputs  # type: ignore[list-item, return-value]
-
-
-def _checked_words(text: object, noun: str) -> str:
-    if isinstance(text, str) and not text.strip():
-        raise UsageError(f"the {noun} is empty: write it out")
-    return checked_text(text)
-
-
-def _checked_options(options: Sequence[str]) -> list[str]:
-    if isinstance(options, str) or len(options) == 1:
-        raise UsageError(f"options {options!r}: give a list of two or more, or none")
-    return [_checked_words(option, "option") for option in options]
 
 
 def _directions(vectors: Float32) -> Float32:

@@ -67,17 +67,32 @@ def find_moments(
 
     Raises `UsageError` for a wrong argument, `MediaError` for a file without frames.
     """
-    if type(k) is not int or k < 1:
-        raise UsageError(f"k {k!r}: ask for at least 1 moment")
+    check_count(k)
     model = embedder.embedder if isinstance(embedder, Index) else embedder
     query_D = model.encode_query([query])[0]
-    stored = embedder.stored(video) if isinstance(embedder, Index) else None
-    clips = stored or model.encode_video(Path(video))
+    clips = clips_of(embedder, video)
+    return locate(clips, query_D, k=k, embed=pieces_of(model, video) if refine else None)
 
-    def embed(spans: Sequence[Span]) -> Float32:
-        return model.encode_document([Excerpt(Path(video), span) for span in spans])
 
-    return locate(clips, query_D, k=k, embed=embed if refine else None)
+def check_count(k: object) -> None:
+    """Raises `UsageError` unless k is a number of moments."""
+    if type(k) is not int or k < 1:
+        raise UsageError(f"k {k!r}: ask for at least 1 moment")
+
+
+def pieces_of(model: Embedder, video: str | Path) -> Embed:
+    """Embeds stretches of a video by their own frames."""
+    return lambda spans: model.encode_document([Excerpt(Path(video), span) for span in spans])
+
+
+def clips_of(embedder: Embedder | Index, video: str | Path) -> ClipEmbeddings:
+    """The vectors of a file: those that an index holds of it as it is now, else made anew.
+
+    Raises `MediaError` for a file without frames.
+    """
+    if not isinstance(embedder, Index):
+        return embedder.encode_video(Path(video))
+    return embedder.stored(video) or embedder.embedder.encode_video(Path(video))
 
 
 def locate(

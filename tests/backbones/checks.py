@@ -227,7 +227,7 @@ def padded(backbone: MLLM, contents: Sequence[Content]) -> Iterator[tuple[list[i
     buckets = [family.bucket(inputs) for inputs in prepared]
     for bucket in dict.fromkeys(buckets):
         rows = [row for row, other in enumerate(buckets) if other == bucket]
-        yield rows, family.join([prepared[row] for row in rows], side, backbone._pad_id)
+        yield rows, family.join([prepared[row] for row in rows], side, backbone.pad_id)
 
 
 def plain_vectors(family: str, folder: Path, contents: Sequence[Content]) -> list[np.ndarray]:

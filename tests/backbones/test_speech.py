@@ -2,11 +2,12 @@
 
 import pytest
 
-from kinoscope import Embedder
+from kinoscope import Embedder, libraries
 from kinoscope.backbones.likelihood import likeliest, log_likelihoods
 from kinoscope.backbones.mini import SAMPLING
+from kinoscope.backbones.speech import said
 from kinoscope.errors import MediaError, UsageError
-from kinoscope.prompts import CHOOSE, DESCRIBE, DETAIL, choice_prompt
+from kinoscope.prompts import CHAT, CHOOSE, DESCRIBE, DETAIL, choice_prompt
 from kinoscope.types import Content, Frames
 from tests.tiny import FAMILIES, moving_frames
 
@@ -119,3 +120,64 @@ def test_a_model_without_words_says_so(trained_mini) -> None:
             UsageError, match="the concepts model gives vectors, no words: load a m"
         ):
             ask(Embedder(Mute()))
+
+
+# --- how sure a model is of its words
+
+
+def naive(backbone, content: Content, most: int) -> tuple[list[int], float]:
+    """Greedy, the whole prompt read again for each token: ids and their mean log-likelihood."""
+    torch = libraries.torch()
+    network, inputs = backbone.checkpoint.model, backbone.prepare(content, CHAT)
+    ends = {network.generation_config.eos_token_id}
+    ids: list[int] = []
+    sums: list[float] = []
+    while len(ids) < most and not (ids and ids[-1] in ends):
+        with torch.inference_mode():
+            logits_V = network(**inputs).logits[0, -1].double()
+        ids.append(int(logits_V.argmax()))
+        sums.append(float(logits_V.log_softmax(dim=0).max()))
+        more = torch.tensor([ids[-1:]])
+        behind = {"input_ids": more, "attention_mask": more * 0 + 1, "token_type_ids": more * 0 + 1}
+        behind |= {"mm_token_type_ids": more * 0}
+        inputs = {
+            key: torch.cat([value, behind[key]], dim=1) if key in behind else value
+            for key, value in inputs.items()
+        }
+    return ids, sum(sums) / len(sums)
+
+
+@pytest.mark.parametrize("family", ["qwen2_5_vl", "smolvlm", "mini"])
+def test_words_are_as_likely_as_the_model_says_token_by_token(embedder_of, family) -> None:
+    embedder = embedder_of(family)
+    backbone, clip = embedder.backbone, embedder.vision(video_for(embedder))
+    asked = [
+        Content(clip=clip, text="what happens first?"),
+        Content(text="is a door a thing that opens and closes, more or less?"),
+        Content(clip=clip, text="how?"),
+    ]
+    together = said(backbone, asked, max_new_tokens=5)
+    for content, words in zip(asked, together, strict=True):
+        ids, mean = naive(backbone, content, 5)
+        tokenizer = backbone.checkpoint.family.processor.tokenizer
+        assert words.text == tokenizer.decode(ids, skip_special_tokens=True).strip()
+        assert words.log_likelihood == pytest.approx(mean, abs=1e-3)
+        assert words.complete == (ids[-1] == tokenizer.eos_token_id)
+        assert words.log_likelihood < 0
+    assert [each.text for each in together] == backbone.generate(asked, max_new_tokens=5)
+
+
+def test_what_ends_by_itself_is_complete_and_what_is_behind_the_end_does_not_count(
+    embedder_of, monkeypatch
+) -> None:
+    """The first token that the model would say is made the end of its turn for one of two rows."""
+    embedder = embedder_of("mini")
+    backbone, clip = embedder.backbone, embedder.vision(video_for(embedder))
+    short, long = Content(clip=clip, text="what?"), Content(text="a longer one, about something?")
+    (first, *_), mean = naive(backbone, short, 1)
+    assert naive(backbone, long, 4)[0].count(first) == 0, "another pair of questions is needed"
+    monkeypatch.setattr(backbone.checkpoint.model.generation_config, "eos_token_id", first)
+    ended, cut_off = said(backbone, [short, long], max_new_tokens=4)
+    assert (ended.complete, cut_off.complete) == (True, False)
+    assert ended.log_likelihood == pytest.approx(mean, abs=1e-3)
+    assert cut_off.log_likelihood == pytest.approx(naive(backbone, long, 4)[1], abs=1e-3)

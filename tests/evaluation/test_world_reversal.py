@@ -5,6 +5,7 @@ import pytest
 
 from kinoscope.backbones import mini
 from kinoscope.backbones.mini import untrained_mini
+from kinoscope.evaluation.frame_means import FrameMeans
 from kinoscope.evaluation.world.quick import quick
 from kinoscope.evaluation.world.reversal import (
     BothWays,
@@ -15,7 +16,7 @@ from kinoscope.evaluation.world.reversal import (
 )
 from kinoscope.evaluation.world.table import Measurement, System, World
 from kinoscope.evaluation.world.vectors import embed_clips, embed_texts
-from kinoscope.evaluation.world.videos import FrameMeans, WorldVideos, with_frame_vectors
+from kinoscope.evaluation.world.videos import WorldVideos, with_frame_vectors
 from kinoscope.sampling import SamplingConfig
 from kinoscope.training.sources import Example, FeatureCache, GeneratedSource
 from kinoscope.training.world import WorldConfig, reverse

@@ -5,8 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from kinoscope.evaluation.frame_means import FrameMeans
 from kinoscope.evaluation.world.table import TASKS, WORDED, Measurement, System, World
-from kinoscope.evaluation.world.videos import FrameMeans, with_frame_vectors
+from kinoscope.evaluation.world.videos import with_frame_vectors
 from kinoscope.training.world.events import EVENTS
 from tests.evaluation.oracles import FPS, PLAIN, Constant, Oracle
 

@@ -51,6 +51,11 @@ def log_likelihoods(backbone: MLLM, contents: Sequence[Content], answers: Sequen
     return sums_N
 
 
+def answer_tokens(backbone: MLLM, answer: str) -> int:
+    """How many tokens an answer has, its end of turn included."""
+    return len(_answer_ids(backbone, answer))
+
+
 def require_speaker(backbone: Backbone) -> MLLM:
     """The backbone, if it is a language model with a head; `UsageError` for any other."""
     if not isinstance(backbone, MLLM):
@@ -107,10 +112,14 @@ def _check_words(backbone: MLLM, answers: Sequence[str]) -> None:
             raise UsageError(f"answer {answer!r} has the model's own {found[0]!r}: leave it out")
 
 
+def _answer_ids(backbone: MLLM, answer: str) -> list[int]:
+    tokenizer = backbone.checkpoint.family.processor.tokenizer
+    return [*tokenizer(answer, add_special_tokens=False)["input_ids"], tokenizer.eos_token_id]
+
+
 def _with_answer(backbone: MLLM, prompt: Batch, answer: str) -> Batch:
-    lib, tokenizer = torch(), backbone.checkpoint.family.processor.tokenizer
-    ids = [*tokenizer(answer, add_special_tokens=False)["input_ids"], tokenizer.eos_token_id]
-    answer_1T = lib.tensor([ids])
+    lib = torch()
+    answer_1T = lib.tensor([_answer_ids(backbone, answer)])
     longer = {
         key: lib.cat([prompt[key], lib.full_like(answer_1T, value)], dim=1)
         for key, value in _BEHIND.items()

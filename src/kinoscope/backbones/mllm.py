@@ -23,6 +23,7 @@ from kinoscope.backbones.branches import (
 from kinoscope.backbones.family import Batch, Family, Prompt
 from kinoscope.backbones.options import LoadOptions, Side
 from kinoscope.backbones.session import KVSession, last_states, mean_states
+from kinoscope.backbones.speech import said
 from kinoscope.batching import by_length, packed
 from kinoscope.errors import UsageError
 from kinoscope.libraries import torch, transformers
@@ -211,7 +212,7 @@ class MLLM:
             budget=self._options.batch_tokens,
             key=lambda bundle: self._family.bucket(bundle.rows[0]),
         ):
-            batch = joined(pack, lambda rows: self._family.join(rows, side, self._pad_id))
+            batch = joined(pack, lambda rows: self._family.join(rows, side, self.pad_id))
             yield [n for bundle in pack for n in bundle.numbers], self._placed(batch)
 
     def hidden(self, batch: Batch, cache: Any = None, *, last: bool = False) -> Any:
@@ -223,7 +224,7 @@ class MLLM:
         states_BTD = self._until_layer(
             self._core,
             None if last else self._layer,
-            **as_read(batch | {"position_ids": positions}, self._pad_id),
+            **as_read(batch | {"position_ids": positions}, self.pad_id),
             past_key_values=cache,
             use_cache=cache is not None,
         )
@@ -237,7 +238,7 @@ class MLLM:
         rows = [self.prepare(content) for content in contents]
         if len({self._family.bucket(row) for row in rows} - {None}) > 1:
             raise UsageError("these contents have frames of several shapes: read them apart")
-        return self.session(self._placed(self._family.join(rows, "left", self._pad_id)))
+        return self.session(self._placed(self._family.join(rows, "left", self.pad_id)))
 
     def session(self, batch: Batch) -> KVSession:
         """The same of a batch without shared clips, best padded on the left.
@@ -267,31 +268,15 @@ class MLLM:
 
         Raises `UsageError` unless `max_new_tokens` is positive.
         """
-        if max_new_tokens < 1:
-            raise UsageError(f"max_new_tokens {max_new_tokens}: give at least 1")
-        own = self._model.generation_config
-        config = transformers().GenerationConfig(
-            max_new_tokens=max_new_tokens,
-            do_sample=False,
-            eos_token_id=own.eos_token_id,
-            pad_token_id=self._pad_id,
-        )
-        answers = [""] * len(contents)
-        for rows, batch in self.batches(contents, CHAT):
-            with torch().inference_mode():
-                ids_BT = self._model.generate(**batch, generation_config=config)
-            new_BT = ids_BT[:, batch["input_ids"].shape[1] :]
-            texts = self._tokenizer.batch_decode(new_BT, skip_special_tokens=True)
-            for row, text in zip(rows, texts, strict=True):
-                answers[row] = text.strip()
-        return answers
+        return [each.text for each in said(self, contents, max_new_tokens=max_new_tokens)]
 
     @property
     def _tokenizer(self) -> Any:
         return self._family.processor.tokenizer
 
     @property
-    def _pad_id(self) -> int:
+    def pad_id(self) -> int:
+        """The token that fills rows up: a model without one takes its end of text."""
         tokenizer = self._tokenizer
         pad_id = tokenizer.pad_token_id
         return int(tokenizer.eos_token_id if pad_id is None else pad_id)

@@ -14,6 +14,8 @@ from kinoscope.errors import KinoscopeError, UsageError
 
 if TYPE_CHECKING:
     from kinoscope.backbones.options import LoadOptions
+    from kinoscope.embedder import Embedder
+    from kinoscope.index.handle import Index
     from kinoscope.thinking.config import Thinking
 
 app = typer.Typer(
@@ -123,6 +125,19 @@ def index_folder(chosen: Path | None) -> Path:
         os.environ.get("KINOSCOPE_INDEX")
         or platformdirs.user_data_path("kinoscope", False) / "index"
     )
+
+
+def index_or_model(
+    index: Path | None, model: str | None, options: "LoadOptions | None"
+) -> "Embedder | Index":
+    """An index that is named, or is there while no model is; else the model."""
+    from kinoscope.embedder import Embedder
+    from kinoscope.index.handle import Index, is_index
+
+    folder = index_folder(index)
+    if index is not None or (model is None and is_index(folder)):
+        return Index.open(folder, model=model, options=options)
+    return Embedder.load(model or "concepts", options=options)
 
 
 def short(path: Path) -> Path:

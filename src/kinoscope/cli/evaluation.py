@@ -5,7 +5,7 @@ import shlex
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -26,6 +26,7 @@ from kinoscope.cli.console import (
 from kinoscope.errors import SetupError, SomeFilesFailed, UsageError
 
 if TYPE_CHECKING:
+    from kinoscope.embedder import Embedder
     from kinoscope.evaluation.runner.run import Wanted
     from kinoscope.evaluation.saved import Evaluation
     from kinoscope.evaluation.tasks.protocol import Options
@@ -56,6 +57,10 @@ DualSoftmax = Annotated[
 AllowMissing = Annotated[
     bool, typer.Option("--allow-missing", help="Exit with 0 though videos are missing.")
 ]
+MeanOfFrames = Annotated[
+    bool,
+    typer.Option("--mean-of-frames", help="Control: a video is the mean of its frames."),
+]
 PartName = Annotated[
     Literal["test", "validation"], typer.Option("--split", help="Of the generated world.")
 ]
@@ -84,6 +89,7 @@ def evaluate(
     options: ModelOptions = None,
     thinking: ThinkingRule = None,
     max_steps: MaxSteps = None,
+    mean_of_frames: MeanOfFrames = False,
     listed: Annotated[
         bool, typer.Option("--list", help="Print the benchmarks and their files, and stop.")
     ] = False,
@@ -102,7 +108,12 @@ def evaluate(
         return
     asked = Options(limit=limit, dual_softmax=dual_softmax, split=split)
     wanted = _wanted(benchmark or [], videos or [], file or [], asked)
-    loading = (model or "concepts", options, (thinking, max_steps))
+    loading = Loading(
+        name=model or "concepts",
+        options=options,
+        thinking=(thinking, max_steps),
+        mean_of_frames=mean_of_frames,
+    )
     found = [_saved(one, to, as_json=as_json) for one in _measured(wanted, loading, workers)]
     if not allow_missing:
         _check_whole(found)
@@ -162,27 +173,46 @@ def _pair(text: str) -> tuple[str, Path]:
     return role, Path(path)
 
 
-Loading = tuple[str, list[str] | None, tuple[str | None, int | None]]
+@dataclass(frozen=True, kw_only=True)
+class Loading:
+    """Which model is measured, and how it is loaded, as the command line says it."""
+
+    name: str
+    options: list[str] | None
+    thinking: tuple[str | None, int | None]
+    mean_of_frames: bool
+
+    def embedder(self) -> "Embedder":
+        """Loads it."""
+        from kinoscope.embedder import Embedder
+
+        options, thinking = load_options(self.name, self.options), thinking_of(*self.thinking)
+        if not self.mean_of_frames:
+            return Embedder.load(self.name, options=options, thinking=thinking)
+        from kinoscope.evaluation.frame_means import mean_of_frames
+
+        return mean_of_frames(Embedder.load(self.name, options=options, thinking=thinking))
+
+    @property
+    def told(self) -> str:
+        """Its name in results."""
+        return f"{self.name}, mean of frames" if self.mean_of_frames else self.name
 
 
 def _measured(
     wanted: "Sequence[Wanted]", loading: Loading, workers: int | None
 ) -> "Iterator[Evaluation]":
-    """Loads the model once: its name, its options, how it thinks."""
-    from kinoscope.embedder import Embedder
+    """Loads the model once."""
     from kinoscope.evaluation.runner.asking import Asking
     from kinoscope.evaluation.runner.run import Told, evaluate
     from kinoscope.runtime import usable_cores
 
-    name, options, (thinking, max_steps) = loading
     start_s = time.monotonic()
-    embedder = Embedder.load(
-        name, options=load_options(name, options), thinking=thinking_of(thinking, max_steps)
-    )
+    embedder = loading.embedder()
     count = usable_cores() if workers is None else workers
     asking = Asking(embedder, workers=count, tell=say)
     told = Told(
-        model=name,
+        model=loading.told,
         command=shlex.join(["kinoscope", *sys.argv[1:]]),
         load_s=time.monotonic() - start_s,
     )

@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -13,14 +13,10 @@ from kinoscope.cli.console import (
     ModelOptions,
     app,
     clock,
-    index_folder,
+    index_or_model,
     load_options,
     out,
 )
-
-if TYPE_CHECKING:
-    from kinoscope.embedder import Embedder
-    from kinoscope.index.handle import Index
 
 
 @app.command()
@@ -51,7 +47,7 @@ def moments(
 
     if picture is not None:
         check_picture_name(picture)
-    asked = _asked(index, model, options)
+    asked = index_or_model(index, model, load_options(model, options))
     found = find_moments(asked, video, {"text": text}, k=k, refine=refine)
     for moment in found.moments:
         span = f"{clock(moment.span.start_s)}-{clock(moment.span.end_s)}"
@@ -67,14 +63,3 @@ def moments(
         out(json.dumps(fields) if as_json else f"{moment.rank:>3}  {moment.score:+.3f}  {span}")
     if picture is not None:
         draw_moments(video, found, f"{video.name}: {text}", picture)
-
-
-def _asked(index: Path | None, model: str | None, options: list[str] | None) -> "Embedder | Index":
-    """An index that is named, or is there while no model is; else the model."""
-    from kinoscope.embedder import Embedder
-    from kinoscope.index.handle import Index, is_index
-
-    loading, folder = load_options(model, options), index_folder(index)
-    if index is not None or (model is None and is_index(folder)):
-        return Index.open(folder, model=model, options=loading)
-    return Embedder.load(model or "concepts", options=loading)

@@ -1,11 +1,8 @@
 """The command that asks a library: search, by words, pictures, pieces of video and edits."""
 
 import json
-import re
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -27,10 +24,25 @@ from kinoscope.cli.console import (
     short,
     thinking_of,
 )
+from kinoscope.cli.looking import (
+    CalibrationFile,
+    Folder,
+    Matching,
+    MaxDuration,
+    MinDuration,
+    Name,
+    Rerank,
+    Since,
+    Sure,
+    Threshold,
+    Until,
+    filters_of,
+    hit_fields,
+    lines,
+)
 from kinoscope.errors import UsageError
 
 if TYPE_CHECKING:
-    from kinoscope.calibration import Calibration
     from kinoscope.filters import Filters
     from kinoscope.grouping import Group
     from kinoscope.index.handle import Index
@@ -61,29 +73,8 @@ Not = Annotated[
     list[str] | None,
     typer.Option("--not", metavar="TEXT", help="Rank down what shows this; repeatable."),
 ]
-Until = Annotated[str | None, typer.Option(help="Only files changed until then, 2026-01-31 or 7d.")]
 
 Count = Annotated[int, typer.Option("-k", help="How many moments.")]
-Threshold = Annotated[
-    float | None,
-    typer.Option(help="Least score; 0 is the library's average, 0.1 clearly related."),
-]
-Folder = Annotated[Path | None, typer.Option(help="Only videos under this folder.")]
-Name = Annotated[str | None, typer.Option(help="Only files of such names, '*.mov' or '*/2025/*'.")]
-Since = Annotated[str | None, typer.Option(help="Only files changed since, 2026-01-31 or 7d.")]
-MinDuration = Annotated[float | None, typer.Option(help="Only videos of at least S seconds.")]
-MaxDuration = Annotated[float | None, typer.Option(help="Only videos of at most S seconds.")]
-Rerank = Annotated[
-    int | None,
-    typer.Option("--rerank", metavar="N", help="Rank the best N anew by the model's yes and no."),
-]
-CalibrationFile = Annotated[
-    Path | None,
-    typer.Option("--calibration", metavar="FILE", help="Of --rerank: gives probabilities."),
-]
-Sure = Annotated[
-    bool, typer.Option("--sure", help="Show only good matches, maybe none; needs a calibration.")
-]
 GroupBy = Annotated[
     str | None,
     typer.Option("--group", metavar="BY", help="One hit each video, or look: of what looks alike."),
@@ -133,75 +124,32 @@ def search(
     """
     from kinoscope.index.handle import Index
 
-    filters = _filters(folder, name, (since, until), (min_duration, max_duration))
+    filters = filters_of(folder, name, (since, until), (min_duration, max_duration))
     loading = load_options(model, options)
     rules = thinking_of(thinking, max_steps)
     asked = _queries(query, (video, image, edit), like or [], excluded or [])
-    matching = _Matching.checked(rerank, calibration, sure)
+    matching = Matching.checked(rerank, calibration, sure)
     after = _After.checked(sheet, opened, many=query == "-")
     looked_at = max(k, matching.top) if matching.top else k
     scale = "videos" if videos else "moments"
     wanted = _Wanted(filters, threshold, scale, group, looked_at)
     library = Index.open(index_folder(index), model=model, options=loading, thinking=rules)
     for one in asked:
-        groups = matching.of(library, one, wanted.of(library, one))[:k]
+        groups = _matched(matching, library, one, wanted.of(library, one))[:k]
         _print_groups(one, groups, as_json, titled=query == "-")
         after.of([each.best for each in groups])
 
 
-def _filters(
-    folder: Path | None,
-    name: str | None,
-    when: tuple[str | None, str | None],
-    lengths_s: tuple[float | None, float | None],
-) -> "Filters":
-    from kinoscope.filters import Filters
+def _matched(
+    matching: Matching, library: "Index", query: "Query", groups: "list[Group]"
+) -> "list[Group]":
+    """Groups by their best hits ranked anew, or as they are."""
+    from kinoscope.grouping import Group
 
-    return Filters(
-        folder=folder,
-        name=name,
-        since=_parse_time("--since", when[0]),
-        until=_parse_time("--until", when[1]),
-        min_duration_s=lengths_s[0],
-        max_duration_s=lengths_s[1],
-    )
-
-
-@dataclass(frozen=True)
-class _Matching:
-    """--rerank, --calibration and --sure; `top` is 0 without them."""
-
-    top: int
-    calibration: "Calibration | None"
-    sure: bool
-
-    @classmethod
-    def checked(cls, top: int | None, file: Path | None, sure: bool) -> "_Matching":
-        """Says what does not go together before any index is opened."""
-        from kinoscope.calibration import Calibration
-
-        if top is None and (file is not None or sure):
-            raise UsageError("--calibration and --sure are of --rerank N: say how many hits")
-        if top is not None and top < 1:
-            raise UsageError(f"--rerank {top}: re-rank at least 1 hit")
-        if sure and file is None:
-            raise UsageError("--sure needs probabilities: name a file with --calibration")
-        return cls(top or 0, None if file is None else Calibration.read(file), sure)
-
-    def of(self, library: "Index", query: "Query", groups: "list[Group]") -> "list[Group]":
-        """Groups by their best hits ranked anew, or as they are."""
-        if not self.top:
-            return groups
-        from kinoscope.grouping import Group
-        from kinoscope.matcher import Matcher
-
-        if query.text is None or query.video is not None or query.image is not None:
-            raise UsageError("--rerank asks the model about a text: give one to look for")
-        matcher = Matcher(library.embedder, self.calibration)
-        hits = matcher.rerank([each.best for each in groups], query.text, top=self.top)
-        others = {(each.best.path, each.best.span): each.others for each in groups}
-        kept = matcher.good(hits) if self.sure else hits
-        return [Group(hit, others[hit.path, hit.span]) for hit in kept]
+    text = query.text if query.video is None and query.image is None else None
+    others = {(each.best.path, each.best.span): each.others for each in groups}
+    hits = matching.ranked(library, [each.best for each in groups], text)
+    return [Group(hit, others[hit.path, hit.span]) for hit in hits]
 
 
 @dataclass(frozen=True)
@@ -290,27 +238,7 @@ def _queries(
     }
     if text != "-":
         return iter([Query(text=edit if text is None else text, **fields)])
-    return (Query(text=line, **fields) for line in _lines())
-
-
-def _lines() -> Iterator[str]:
-    if sys.stdin is None:
-        raise UsageError("no input: `-` reads queries from stdin, which is closed")
-    yield from (line.strip() for line in sys.stdin if line.strip())
-
-
-def _parse_time(option: str, text: str | None) -> float | None:
-    """`7d` or an ISO date (local time) -> unix seconds, at least 0."""
-    if text is None:
-        return None
-    try:
-        if re.fullmatch(r"\d+(\.\d+)?d", text):
-            return max(0.0, (datetime.now(UTC) - timedelta(days=float(text[:-1]))).timestamp())
-        return max(0.0, datetime.fromisoformat(text).timestamp())
-    except (ValueError, OverflowError):
-        raise UsageError(
-            f"{option} {text!r}: write a date like 2026-01-31, or days like 7d"
-        ) from None
+    return (Query(text=line, **fields) for line in lines())
 
 
 def _print_groups(query: "Query", groups: "list[Group]", as_json: bool, *, titled: bool) -> None:
@@ -320,9 +248,9 @@ def _print_groups(query: "Query", groups: "list[Group]", as_json: bool, *, title
         hit = group.best
         if as_json:
             penalty = {"penalty": hit.penalty} if query.excluded else {}
-            behind = [_hit_fields(each) for each in group.others]
+            behind = [hit_fields(each) for each in group.others]
             more = {**penalty, **({"others": behind} if behind else {})}
-            out(json.dumps({"query": str(query), **_hit_fields(hit), **more}))
+            out(json.dumps({"query": str(query), **hit_fields(hit), **more}))
         else:
             span = f"{clock(hit.span.start_s)}-{clock(hit.span.end_s)}"
             chance = "" if hit.probability is None else f"{hit.probability:4.0%}  "
@@ -332,17 +260,3 @@ def _print_groups(query: "Query", groups: "list[Group]", as_json: bool, *, title
             out(f"{line}{copies}{others}")
     if not groups:
         say(f"nothing matches {str(query)!r}")
-
-
-def _hit_fields(hit: "Hit") -> dict[str, Any]:
-    return {
-        "rank": hit.rank,
-        "path": str(hit.path),
-        "start_s": hit.span.start_s,
-        "end_s": hit.span.end_s,
-        "score": hit.score,
-        "cosine": hit.cosine,
-        "copies": [str(path) for path in hit.copies],
-        **({"steps": hit.steps, "reason": hit.reason} if hit.steps else {}),
-        **({} if hit.probability is None else {"probability": hit.probability}),
-    }

@@ -90,6 +90,19 @@ def test_variants_of_a_run_are_saved_beside_it(run, shelf, tmp_path):
     assert names == ["msr-vtt.json", "msr-vtt.limit-2.dual-softmax.json"]
 
 
+def test_the_mean_of_frames_is_a_model_of_its_own_that_sees_no_order(run, shelf, tmp_path):
+    words = ("--model", "made", "--benchmark", "rtime", "--videos", shelf / "rtime", "--to")
+    assert run("eval", *words, tmp_path / "to", "--workers", 0)[0] == 0
+    code, said, told = run("eval", *words, tmp_path / "to", "--workers", 0, "--mean-of-frames")
+    assert code == 0 and "rtime  made, mean of frames\n" in said
+    assert " 0 from the cache" in told, "vectors of another model"
+    found = {one.model: one for one in map(read_evaluation, evaluations_in(tmp_path / "to"))}
+    assert set(found) == {"made", "made, mean of frames"}
+    blind = found["made, mean of frames"]
+    assert blind.protocol.pooling == "mean of frames, each last"
+    assert blind.command.endswith("--mean-of-frames")
+
+
 def test_the_list_has_all_benchmarks_with_their_files(run):
     code, said, _ = run("eval", "--list")
     assert code == 0

@@ -6,9 +6,9 @@ from itertools import islice
 
 import numpy as np
 
+from kinoscope.evaluation.around import Around
 from kinoscope.evaluation.runner.asking import Asking
 from kinoscope.evaluation.runner.kept import item
-from kinoscope.evaluation.world.around import Around
 from kinoscope.evaluation.world.vectors import embed
 from kinoscope.heads import truncate
 from kinoscope.types import Content, Float32, States

@@ -1,6 +1,7 @@
 """The generated world's own tasks as benchmarks: no files, frames are rendered when wanted."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -26,11 +27,19 @@ _TASKS: Mapping[str, Sequence[str]] = {
     "retrieval": ("retrieval",),
     "reversal": ("reversal", "chiral"),
     "moments": ("moments",),
+    "long-text": ("long_text",),
     "composed": ("composed",),
     "negation": ("negation",),
     "qa": ("qa",),
     "matching": ("matching",),
 }
+_SEEN_TASKS: Mapping[str, Sequence[str]] = {
+    "seen-retrieval": ("retrieval",),
+    "seen-reversal": ("reversal",),
+    "seen-qa": ("qa",),
+    "seen-matching": ("matching",),
+}
+"""On the nouns of the training: what is not reached there is not for want of a noun."""
 _WORDED = ("qa", "matching")
 
 
@@ -136,11 +145,14 @@ class _Measure:
 
 def benchmarks(config: WorldConfig) -> Mapping[str, Benchmark]:
     """All of them on one kind of world."""
+    seen = replace(config, nouns="seen")
+    kinds = ((config, _TASKS), (seen, _SEEN_TASKS))
     return {
         f"world-{name}": Benchmark(
-            files={}, run=partial(run, config, tasks), source="docs/training.md"
+            files={}, run=partial(run, world, tasks), source="docs/training.md"
         )
-        for name, tasks in _TASKS.items()
+        for world, named in kinds
+        for name, tasks in named.items()
     }
 
 

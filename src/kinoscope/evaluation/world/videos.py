@@ -1,15 +1,14 @@
 """Videos of the generated world as an embedder is measured on them: texts, truth and features."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 
 from kinoscope.backbones.protocol import Backbone
-from kinoscope.evaluation.world.around import Around
 from kinoscope.evaluation.world.vectors import embed_clips
 from kinoscope.training.sources import Example, FeatureCache, GeneratedSource
 from kinoscope.training.world import Scene
-from kinoscope.types import Content, Features, Float32, Frames, Kind, States
+from kinoscope.types import Features
 
 
 class WorldVideos:
@@ -60,44 +59,6 @@ class WorldVideos:
         return duration_s
 
 
-class FrameMeans(Around):
-    """A backbone for clips whose rows are unit vectors of single frames: it averages them.
-
-    The control that cannot see order: a clip and its reversal are the same numbers, added up in
-    the same order. Texts are those of the model that made the rows.
-    """
-
-    @property
-    def kinds(self) -> frozenset[Kind]:
-        """No still, nothing composed."""
-        return frozenset({"text", "video"})
-
-    @property
-    def limits(self) -> tuple[str, ...]:
-        """What averaging loses."""
-        return ("sees no order of frames",)
-
-    @property
-    def model(self) -> str:
-        """Says of which frames."""
-        return f"mean of frames of {self._backbone.model}"
-
-    def vision(self, frames: Frames) -> Features:
-        """Each frame's unit vector."""
-        seen = self._backbone.vision(frames)
-        rows = [seen.take([row]) for row in range(len(seen))]
-        return Features(embed_clips(self._backbone, rows), seen.times_F)
-
-    def states(self, contents: Sequence[Content]) -> Iterator[tuple[list[int], States]]:
-        """The mean of a clip's rows, or the state of a text [B, 1, D]."""
-        clips = {n: c.clip for n, c in enumerate(contents) if c.clip is not None}
-        texts = [n for n in range(len(contents)) if n not in clips]
-        if clips:
-            yield list(clips), _single([_mean(np.asarray(c.values_F)) for c in clips.values()])
-        for rows, states in self._backbone.states([contents[n] for n in texts]):
-            yield [texts[row] for row in rows], states
-
-
 def with_frame_vectors(backbone: Backbone, videos: WorldVideos) -> WorldVideos:
     """The videos with a unit vector for each frame, embedded alone as a clip of one frame."""
     counts = [len(clip) for clip in videos.clips()]
@@ -108,13 +69,3 @@ def with_frame_vectors(backbone: Backbone, videos: WorldVideos) -> WorldVideos:
         return Features(parts[number], videos.clip(number).times_F)
 
     return WorldVideos(videos.source, clip, len(videos))
-
-
-def _mean(rows_FD: Float32) -> Float32:
-    """[D], the same whatever the order of rows."""
-    mean_D: Float32 = np.sort(rows_FD.astype(np.float64), axis=0).mean(axis=0).astype(np.float32)
-    return mean_D
-
-
-def _single(rows: Sequence[Float32]) -> States:
-    return States(np.stack(rows)[:, None], np.ones((len(rows), 1), np.bool_))

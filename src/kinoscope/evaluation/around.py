@@ -10,12 +10,16 @@ class Around:
     Every property is that of the backbone inside, where a class does not say it anew.
     """
 
-    head = "last"
     centre_D = None
 
     def __init__(self, backbone: Backbone) -> None:
         """`backbone` is the one inside."""
         self._backbone = backbone
+
+    @property
+    def head(self) -> str:
+        """Takes the one state that there is."""
+        return "last"
 
     @property
     def kinds(self) -> frozenset[Kind]:
