@@ -6,7 +6,7 @@ DEMO   := .demo
 
 RECIPES := startup hostile damage concepts_samples concepts_choices concepts_runtime concepts_openvino \
 	backbones interop index_speed query_speed latency crash world_speed train_speed world_mini samples_mini \
-	mini_speed eval_runtime
+	mini_speed eval_runtime serve_load serve_security
 
 .PHONY: demo test check docs results clean
 

@@ -1,4 +1,4 @@
-"""Writes the generated pages: docs/cli.md from the commands, the README's figures from results."""
+"""Writes the generated pages: docs/cli.md and api.md, and the figures from results."""
 
 import os
 import re
@@ -9,12 +9,19 @@ from pathlib import Path
 from typing import Any, cast
 
 from kinoscope.evaluation.results import load_result
-from recipes import evaluation_tables, thinking_tables, training_tables, world_tables
+from recipes import (
+    api_docs,
+    evaluation_tables,
+    serve_tables,
+    thinking_tables,
+    training_tables,
+    world_tables,
+)
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "results"
 COMMANDS = (
-    *("index", "search", "moments", "ask", "cut", "mcp", "info", "remove", "embed"),
+    *("index", "search", "moments", "ask", "cut", "serve", "mcp", "info", "remove", "embed"),
     *("setup", "samples", "models", "export", "interpolate", "doctor"),
     *("train", "triplets", "triplets make", "analyze", "eval", "report", "export-run"),
     *("world", "world fetch", "world make", "world show"),
@@ -24,6 +31,7 @@ COMMANDS = (
 def main() -> None:
     """Rewrites every generated text in place."""
     (ROOT / "docs" / "cli.md").write_text(cli_page())
+    (ROOT / "docs" / "api.md").write_text(api_docs.api_page())
     for name, write in PAGES.items():
         page = ROOT / name
         page.write_text(write(page.read_text()))
@@ -242,6 +250,7 @@ PAGES = {
     "docs/thinking.md": with_blocks(
         study=once_measured(thinking_tables.study_table, "thinking_study")
     ),
+    "docs/serve.md": with_blocks(figures=serve_tables.serve_table),
     "docs/LOG.md": with_blocks(wordings=training_tables.wordings_table),
 }
 

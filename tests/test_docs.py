@@ -10,7 +10,7 @@ import pytest
 
 from kinoscope.evaluation.results import load_result
 from kinoscope.packages import cache_folder
-from recipes import write_docs
+from recipes import api_docs, write_docs
 
 ROOT = Path(__file__).parents[1]
 
@@ -21,6 +21,10 @@ def python_blocks(page: str) -> list[str]:
 
 def test_the_command_page_is_what_the_commands_print() -> None:
     assert (ROOT / "docs" / "cli.md").read_text() == write_docs.cli_page(), "run make docs"
+
+
+def test_the_page_of_the_http_interface_is_what_the_server_says_of_itself() -> None:
+    assert (ROOT / "docs" / "api.md").read_text() == api_docs.api_page(), "run make docs"
 
 
 @pytest.mark.parametrize("name", write_docs.PAGES)

@@ -59,6 +59,7 @@ LAYERS = [
     "doctor",
     "training",
     "evaluation",
+    "server",
     "cli",
 ]
 

@@ -10,6 +10,7 @@ from kinoscope.backbones import mini
 from kinoscope.backbones.mini import untrained_mini
 from kinoscope.backbones.options import LoadOptions
 from kinoscope.calibration import Calibration, sigmoid
+from kinoscope.clips import read_clip
 from kinoscope.embedder import Embedder
 from kinoscope.errors import MediaError, UsageError
 from kinoscope.libraries import torch
@@ -211,3 +212,14 @@ def test_the_command_ranks_anew_and_says_how_probable(
     assert "nothing matches" in err
     code, _, err = run("search", "--like", tmp_path / "films" / "film.mp4", *words[1:])
     assert (code, "give one to look for" in err) == (2, True)
+
+
+def test_what_hits_show_may_be_read_elsewhere(embedder, hits) -> None:
+    shown = {hit.span: read_clip(hit.path, SAMPLING, hit.span) for hit in hits}
+    gone = [replace(hit, path=hit.path.with_name("gone.mp4")) for hit in hits]
+    matcher = calibrated(embedder, fusion=0.0)
+    found = matcher.rerank(gone, "a door", top=4, read=lambda hit: shown[hit.span])
+    own = matcher.rerank(hits, "a door", top=4)
+    assert [hit.span for hit in found] == [hit.span for hit in own]
+    probabilities = [hit.probability for hit in own]
+    assert [hit.probability for hit in found] == pytest.approx(probabilities, abs=1e-5)

@@ -15,10 +15,11 @@ from kinoscope.documents import Excerpt, file_or_piece
 from kinoscope.embedder import Embedder
 from kinoscope.errors import MediaError, UsageError
 from kinoscope.filters import Filters
+from kinoscope.grouping import search_groups
 from kinoscope.index.handle import Index
 from kinoscope.index.store import Store
 from kinoscope.query import Query
-from kinoscope.retrieval import search
+from kinoscope.retrieval import ask, search
 from kinoscope.samples import write_video
 from kinoscope.types import Frames, Span
 from tests.made_index import D, clips, direction, made_index, random_clips, random_units, unit
@@ -359,3 +360,21 @@ def test_random_rows_are_no_better_for_being_excluded(tmp_path) -> None:
     assert shared
     assert all(hits[span].score == scores[span] - hits[span].penalty for span in shared)
     assert any(hits[span].penalty > 0 for span in shared)
+
+
+def test_queries_may_be_encoded_elsewhere(parks) -> None:
+    """As where those of many clients go through the model together."""
+    asked = []
+
+    def encode(documents):
+        asked.append(len(documents))
+        return parks.embedder.encode_query(list(documents))
+
+    for query in (WANTED, Query(text=WANTED, like=("a lake",), excluded=(UNWANTED,))):
+        elsewhere = ask(parks, query, encode=encode)
+        assert found(search(parks, elsewhere, k=9)) == found(search(parks, query, k=9))
+    groups = search_groups(parks, elsewhere, by="video", k=5)
+    assert [g.best for g in groups] == [
+        g.best for g in search_groups(parks, query, by="video", k=5)
+    ]
+    assert asked == [1, 2, 1]

@@ -163,10 +163,10 @@ def _encode(path: Path, span: Span, draft: Path, fps: float) -> None:
             for frames in reader.sample(times)
             for time_s, rgb_HWC in zip(frames.times_F, frames.rgb_FHWC, strict=True)
         )
-        write_video(draft, _held(shown, times), fps=fps)
+        write_video(draft, held(shown, times), fps=fps)
 
 
-def _held(shown: Iterator[tuple[float, UInt8]], times: list[float]) -> Iterator[UInt8]:
+def held(shown: Iterator[tuple[float, UInt8]], times: list[float]) -> Iterator[UInt8]:
     """A picture for each instant: the one that is on screen, as often as it is."""
     now, ahead = next(shown), next(shown, None)  # a reader gives one picture at least
     for time_s in times:

@@ -1,6 +1,7 @@
 """Text, pictures and video in, unit vectors of one space out: the embedder around a backbone."""
 
 import math
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from itertools import islice
@@ -56,6 +57,9 @@ class Embedder:
     >>> query_D = embedder.encode_query("a dog runs on the beach")
     >>> moments = embedder.encode_video("holiday.mp4")
     >>> embedder.similarity(query_D, moments.vectors_ND)  # cosines [1, N]
+
+    Vectors may be asked for by several threads: the model is taken in turns, between batches. Who
+    uses `backbone` beside them holds `turn` meanwhile.
     """
 
     def __init__(
@@ -76,6 +80,7 @@ class Embedder:
         check_dimension(self.dimension, backbone.dimension)
         self._backbone, self._thinker = backbone, thinker
         self._reader = DocumentReader(sampling=self.sampling, vision=self.vision)
+        self.turn = threading.RLock()
 
     @classmethod
     def load(
@@ -259,7 +264,8 @@ class Embedder:
 
     def vision(self, frames: Frames) -> Features:
         """What the backbone sees in each frame alone: the half to run while a file streams in."""
-        return self._backbone.vision(frames)
+        with self.turn:
+            return self._backbone.vision(frames)
 
     def features(self, source: Document) -> Features:
         """What the backbone sees in a video, a piece of one or a picture: what its vector is of.
@@ -315,6 +321,10 @@ class Embedder:
 
     def _embed(self, contents: Sequence[Content]) -> Embedded:
         """Unit vectors of contents [N, D]."""
+        with self.turn:
+            return self._embed_alone(contents)
+
+    def _embed_alone(self, contents: Sequence[Content]) -> Embedded:
         if self._thinker is not None:
             thoughts = self._thinker.think(contents)
             return Embedded(

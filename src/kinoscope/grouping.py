@@ -11,7 +11,7 @@ from kinoscope.filters import EVERYTHING, Filters
 from kinoscope.index.derived import Derived
 from kinoscope.index.handle import Index
 from kinoscope.query import Query
-from kinoscope.retrieval import ask, search
+from kinoscope.retrieval import Asked, ask, search
 from kinoscope.types import Float32, Float64, Hit
 from kinoscope.usual import Usual
 
@@ -35,7 +35,7 @@ class Group:
 
 def search_groups(
     index: Index,
-    query: Query | str | Float32,
+    query: Query | str | Float32 | Asked,
     *,
     by: By,
     k: int = 10,
@@ -52,7 +52,8 @@ def search_groups(
         raise UsageError(f"group by {by!r}: choose video or look")
     if type(k) is not int or k < 1:
         raise UsageError(f"k {k!r}: ask for at least 1 group")
-    asked, wanted = ask(index, query), _GROWTH * k
+    asked = query if isinstance(query, Asked) else ask(index, query)
+    wanted = _GROWTH * k
     while True:
         hits = search(index, asked, k=wanted, filters=filters, threshold=threshold)
         groups = _by_video(hits) if by == "video" else _by_look(index.derived(), hits)
@@ -87,8 +88,7 @@ def _by_look(derived: Derived, hits: Sequence[Hit]) -> list[list[Hit]]:
             continue
         groups.append([hit])
         firsts.append(vector_D)
-        cosines_S = usual.cosines(vector_D[None].astype(np.float32))[0]
-        reach.append(max(_ROUNDING, NEARLY * float((1.0 - cosines_S).mean())))
+        reach.append(max(_ROUNDING, NEARLY * (1.0 - float(vector_D @ usual.mean_D))))
     return groups
 
 

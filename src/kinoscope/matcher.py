@@ -3,7 +3,7 @@
 One row of the head each, no generation. A clip that several texts ask about is read once.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -12,12 +12,15 @@ from kinoscope.backbones.likelihood import require_speaker
 from kinoscope.backbones.mllm import MLLM
 from kinoscope.backbones.session import last_states
 from kinoscope.calibration import Calibration, fused
-from kinoscope.documents import Excerpt, checked_text
+from kinoscope.documents import Document, Excerpt, checked_text
 from kinoscope.embedder import Embedder
 from kinoscope.errors import UsageError
 from kinoscope.libraries import torch
 from kinoscope.prompts import ANSWERS, CHAT, MATCHES
 from kinoscope.types import Content, Features, Float64, Hit
+
+Read = Callable[[Hit], Document]
+"""What a hit shows, as `Embedder.features` takes it."""
 
 
 def yes_margins(backbone: MLLM, contents: Sequence[Content]) -> Float64:
@@ -89,9 +92,12 @@ class Matcher:
         shown_N, priors_N = self.margins(clips, texts)
         return shown_N - self.calibration.prior * priors_N
 
-    def rerank(self, hits: Sequence[Hit], text: str, *, top: int) -> list[Hit]:
+    def rerank(
+        self, hits: Sequence[Hit], text: str, *, top: int, read: Read | None = None
+    ) -> list[Hit]:
         """The first `top` hits in the order of fused scores, each with its probability; then the
-        others as they were. Cosines and scores stay those of the search.
+        others as they were. Cosines and scores stay those of the search. `read` gives what a hit
+        shows; by default its stretch of the file is decoded here.
 
         Raises `MediaError` for a video that is away, `UsageError` for `top` below 1.
         """
@@ -100,7 +106,8 @@ class Matcher:
         first, others = hits[:top], hits[top:]
         if not first:
             return []
-        clips = [self._embedder.features(Excerpt(hit.path, hit.span)) for hit in first]
+        shown = [Excerpt(hit.path, hit.span) if read is None else read(hit) for hit in first]
+        clips = [self._embedder.features(each) for each in shown]
         odds_K = self.log_odds(clips, [text] * len(clips))
         scores_K = np.array([hit.score for hit in first])
         worth_K = fused(scores_K, odds_K, self.calibration.fusion)

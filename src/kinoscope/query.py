@@ -4,18 +4,21 @@ A query becomes one unit vector, so that every index can answer it; what it excl
 penalty, see `exclusion.py`. "without a dog" inside a sentence is read by the model as it stands.
 """
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from kinoscope.documents import Document, Source, as_request, checked_text
-from kinoscope.embedder import Embedder
 from kinoscope.errors import UsageError
 from kinoscope.types import Float32, Frames
 from kinoscope.usual import Usual
 
 MOST = 16
 """Examples, or excluded texts, of one query."""
+
+Encode = Callable[[Sequence[Document]], Float32]
+"""Unit vectors [N, D] of N queries, as `Embedder.encode_query` gives them."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -74,14 +77,14 @@ class Query:
         return " + ".join(parts) + excluded
 
 
-def direction(query: Query, embedder: Embedder, usual: Usual) -> Float32:
+def direction(query: Query, encode: Encode, usual: Usual) -> Float32:
     """The unit vector [D] that a query looks for.
 
     With examples it is the sum of all parts' vectors, each divided by how far its cosines spread
     over the library: a text's are all near each other, a video's are not, and would rule alone.
-    Errors are those of `Embedder.encode_query`.
+    Errors are those of `encode`.
     """
-    parts_PD = embedder.encode_query(query.documents)
+    parts_PD = encode(query.documents)
     if len(parts_PD) == 1:
         return np.asarray(parts_PD[0])
     sum_D = (parts_PD.astype(np.float64) / usual.spreads(parts_PD)[:, None]).sum(axis=0)

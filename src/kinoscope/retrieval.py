@@ -13,7 +13,7 @@ from kinoscope.filters import EVERYTHING, Filters, allowed_clips, allowed_paths
 from kinoscope.index.catalog import Catalog
 from kinoscope.index.derived import Derived
 from kinoscope.index.handle import Index
-from kinoscope.query import Query, direction
+from kinoscope.query import Encode, Query, direction
 from kinoscope.types import Bool, Float32, Hit, Int64, Span
 from kinoscope.usual import Usual
 
@@ -77,21 +77,29 @@ def _check(k: int, threshold: float | None, scale: str) -> None:
         raise UsageError(f"scale {scale!r}: choose moments or videos")
 
 
-def ask(index: Index, query: Query | str | Float32, scale: Scale = "moments") -> Asked:
+def ask(
+    index: Index,
+    query: Query | str | Float32,
+    scale: Scale = "moments",
+    *,
+    encode: Encode | None = None,
+) -> Asked:
     """A query as vectors, to search with several times; arguments and errors are `search`'s.
 
-    What is usual in the library is looked up only where the query needs it.
+    What is usual in the library is looked up only where the query needs it. `encode` stands in for
+    `encode_query` of the index's embedder, as where many queries go through the model at once.
     """
+    encode = index.embedder.encode_query if encode is None else encode
     if isinstance(query, str):
-        return Asked(index.embedder.encode_query(query))
+        return Asked(encode([query])[0])
     if not isinstance(query, Query):
         return Asked(_unit(query, index.spec.dimension))
     if not query.like and not query.excluded:
-        return Asked(index.embedder.encode_query(query.documents)[0])
+        return Asked(encode(query.documents)[0])
     derived = index.derived()
     library = Usual.of(derived, derived.moment_N if scale == "moments" else derived.whole_N)
-    vector_D = direction(query, index.embedder, library)
-    excluded_PD = index.embedder.encode_query(list(query.excluded))
+    vector_D = direction(query, encode, library)
+    excluded_PD = encode(list(query.excluded))
     return Asked(vector_D, calibrated(vector_D, excluded_PD, library))
 
 

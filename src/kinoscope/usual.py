@@ -1,6 +1,8 @@
 """What is usual in a library: how near its clips are, on the whole, to anything that is asked."""
 
 from dataclasses import dataclass
+from functools import cached_property
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -24,7 +26,20 @@ class Usual:
 
     @classmethod
     def of(cls, derived: Derived, mask_N: Bool) -> "Usual":
-        """Of the clips that a search looks at, whatever its filters are."""
+        """Of the clips that a search looks at, whatever its filters are.
+
+        What was chosen of a state's moments, or wholes, is kept as long as the state is.
+        """
+        if mask_N is not derived.moment_N and mask_N is not derived.whole_N:
+            return cls._chosen(derived, mask_N)
+        kept = _KEPT.setdefault(derived, {})
+        name = "moments" if mask_N is derived.moment_N else "wholes"
+        if name not in kept:
+            kept[name] = cls._chosen(derived, mask_N)
+        return kept[name]
+
+    @classmethod
+    def _chosen(cls, derived: Derived, mask_N: Bool) -> "Usual":
         rows = np.flatnonzero(mask_N)
         if len(rows) > MOST:
             rows = rows[np.linspace(0, len(rows) - 1, MOST).round().astype(np.int64)]
@@ -35,13 +50,25 @@ class Usual:
 
     def cosines(self, vectors_PD: Float32) -> Float64:
         """Of each vector with each clip [P, S]."""
-        return np.asarray(vectors_PD.astype(np.float64) @ self.sample_SD.astype(np.float64).T)
+        return np.asarray(vectors_PD.astype(np.float64) @ self._wide_DS)
+
+    @cached_property
+    def mean_D(self) -> Float64:
+        """Of the clips' vectors: a vector's mean cosine with them is its product with this."""
+        return np.asarray(self._wide_DS.mean(axis=1))
+
+    @cached_property
+    def _wide_DS(self) -> Float64:
+        return np.asarray(self.sample_SD.T, np.float64)
 
     def spreads(self, vectors_PD: Float32) -> Float64:
         """How far each vector's cosines lie apart [P], see `spread`; 1 in an empty library."""
         if not len(self):
             return np.ones(len(vectors_PD))
         return np.array([spread(cosines_S) for cosines_S in self.cosines(vectors_PD)])
+
+
+_KEPT: "WeakKeyDictionary[Derived, dict[str, Usual]]" = WeakKeyDictionary()
 
 
 def spread(values_S: Float64) -> float:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections import deque
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ from kinoscope.index.scan import FoundFile
 from kinoscope.index.worker import DecodeRequest, decode_request, encode_request
 from kinoscope.samples.writing import write_video
 from kinoscope.sampling import SamplingConfig, Window
+from kinoscope.types import Span
 from kinoscope.video import DecodeLimits
 from tests.index import misbehaving
 from tests.index.building import is_tracker
@@ -93,6 +95,17 @@ def test_real_frames_arrive_as_the_reader_gives_them(tmp_path):
         assert (event.frames.rgb_FHWC == frames.rgb_FHWC).all()
         assert (event.frames.times_F == frames.times_F).all()
     assert sum(len(event.frames) for event in events[1:-1]) == 10
+
+
+def test_of_a_span_only_the_frames_around_it_are_sent(tmp_path):
+    path = tmp_path / "film.mp4"
+    write_video(path, (np.full((32, 32, 3), 3 * n, np.uint8) for n in range(80)), fps=8)
+    asked = replace(request(path), span=Span(4.0, 6.0))
+    assert decode_request(encode_request(asked)) == asked
+    with DecodePool(1) as pool:
+        events = list(pool.run(deque([asked])))
+    times = [time_s for e in events if isinstance(e, Chunk) for time_s in e.frames.times_F]
+    assert times == pytest.approx([3.5, 4.5, 5.5, 6.5])
 
 
 def test_few_processes_serve_many_files_and_end_with_the_pool(tmp_path):

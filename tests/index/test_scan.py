@@ -247,3 +247,17 @@ def test_an_entry_on_a_failing_disk_keeps_its_row_but_a_vanished_one_does_not(tm
     found = scan([tmp_path, tmp_path / "gone.mp4"])
     assert found.hides(str(tmp_path / "broken.mp4"))
     assert not found.hides(str(tmp_path / "gone.mp4"))
+
+
+def test_links_that_lead_out_of_the_folders_that_may_be_read_are_problems(tmp_path):
+    inside, outside = tmp_path / "in", tmp_path / "out"
+    make(inside / "a.mp4")
+    make(outside / "b.mp4")
+    (inside / "file.mp4").symlink_to(outside / "b.mp4")
+    (inside / "folder").symlink_to(outside)
+    (inside / "same.mp4").symlink_to(inside / "a.mp4")
+    assert {Path(file.path).name for file in scan([inside]).files} >= {"file.mp4", "b.mp4"}
+    found = scan([inside], within=[inside])
+    assert {Path(file.path).name for file in found.files} == {"a.mp4", "same.mp4"}
+    assert {Path(problem.path).name for problem in found.problems} == {"file.mp4", "folder"}
+    assert all("leads out" in problem.message for problem in found.problems)

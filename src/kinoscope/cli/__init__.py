@@ -10,6 +10,7 @@ from kinoscope.cli import models as models
 from kinoscope.cli import moments as moments
 from kinoscope.cli import reports as reports
 from kinoscope.cli import search as search
+from kinoscope.cli import serve as serve
 from kinoscope.cli import training as training
 from kinoscope.cli import triplets as triplets
 from kinoscope.cli import vectors as vectors

@@ -60,6 +60,7 @@ class BuildOptions:
         decode_limits: bounds on the pictures that are accepted.
         worker_limits: when a decoding process is given up.
         read_limits: when the reading of a file, to identify it, is given up.
+        within: links that lead out of these folders are not followed; None follows all.
     """
 
     workers: int | None = None
@@ -69,6 +70,7 @@ class BuildOptions:
     decode_limits: DecodeLimits = field(default_factory=DecodeLimits)
     worker_limits: WorkerLimits = field(default_factory=WorkerLimits)
     read_limits: ReadLimits = field(default_factory=ReadLimits)
+    within: tuple[Path, ...] | None = None
 
     def __post_init__(self) -> None:
         if self.workers is not None and not 1 <= self.workers <= MOST_WORKERS:
@@ -177,7 +179,7 @@ class _Run:
 
     def bring_up_to_date(self, roots: Sequence[str]) -> BuildReport:
         with self._watch.stage("scan"):
-            found = scan(roots, skip=self._store.folder)
+            found = scan(roots, skip=self._store.folder, within=self._options.within)
             planned = plan(found, self._rows, retry=self._options.retry)
         self._follow(planned)
         with self._watch.stage("write"):  # after the new names, so that moved files keep vectors

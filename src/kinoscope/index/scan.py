@@ -94,17 +94,22 @@ class Found:
         return path in self.unreached or _is_below(path, self.unseen | self.empty)
 
 
-def scan(sources: Sequence[SourcePath], *, skip: Path | None = None) -> Found:
+def scan(
+    sources: Sequence[SourcePath],
+    *,
+    skip: Path | None = None,
+    within: Sequence[Path] | None = None,
+) -> Found:
     """Walks folders and takes files with a video's name; a file that is itself a source always.
 
     Names with a leading dot (trash, thumbnails, `._film.mp4` of other systems) are passed over
     unless they are sources. Linked folders are followed, each folder once, real ones first (of the
     sources too), so loops end and a file keeps its path when a link to its folder appears. `skip`
-    is the index.
+    is the index. With `within`, links that lead out of these folders are problems.
     Never raises for what it finds: see `Found.problems`.
     """
     roots = sorted(absolute(source) for source in sources)
-    walk = _Walk()
+    walk = _Walk(within=None if within is None else [folder.resolve() for folder in within])
     if skip is not None and skip.exists():
         walk.entered.add(_identity(skip.stat()))
     for root in sorted(roots, key=_links_in):
@@ -123,6 +128,7 @@ def scan(sources: Sequence[SourcePath], *, skip: Path | None = None) -> Found:
 
 @dataclass
 class _Walk:
+    within: Sequence[Path] | None = None
     files: dict[str, FoundFile] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
     unseen: set[str] = field(default_factory=set)
@@ -170,12 +176,21 @@ class _Walk:
             return
         try:
             status = entry.stat()
+            if entry.is_symlink() and self.leads_out(entry.path):
+                self.problem(entry.path, "a link that leads out of the folders that may be read")
+                return
             if stat.S_ISDIR(status.st_mode):
                 (self.links if entry.is_symlink() else waiting).append(entry.path)
             elif is_video_name(entry.name):
                 self.take(entry.path, status)
         except OSError as error:
             self.lost(entry.path, error)
+
+    def leads_out(self, path: str) -> bool:
+        if self.within is None:
+            return False
+        real = Path(path).resolve()
+        return not any(real.is_relative_to(folder) for folder in self.within)
 
     def take(self, path: str, status: os.stat_result) -> None:
         if stat.S_ISREG(status.st_mode):

@@ -18,10 +18,11 @@ from typing import BinaryIO
 
 import numpy as np
 
+from kinoscope.clips import around
 from kinoscope.errors import MediaError
 from kinoscope.index.scan import FoundFile
 from kinoscope.sampling import SamplingConfig, Window, grid_times
-from kinoscope.types import Frames
+from kinoscope.types import Frames, Span
 from kinoscope.video import DecodeLimits, DecodeReport, VideoInfo, VideoReader
 
 # Small, so that a slow film (8K AV1, 10 frames a second) shows progress before it counts as stuck;
@@ -33,12 +34,16 @@ Decoded = VideoInfo | Frames | DecodeReport
 
 @dataclass(frozen=True, kw_only=True)
 class DecodeRequest:
-    """One file to decode, how its instants are chosen, and how many threads may work on it."""
+    """One file to decode, how its instants are chosen, and how many threads may work on it.
+
+    With a `span` only frames that may be on screen in it, and one behind, see `clips.around`.
+    """
 
     file: FoundFile
     sampling: SamplingConfig
     limits: DecodeLimits = field(default_factory=DecodeLimits)
     threads: int = 1
+    span: Span | None = None
 
 
 def decode_file(request: DecodeRequest) -> Iterator[Decoded]:
@@ -57,6 +62,8 @@ def decode_file(request: DecodeRequest) -> Iterator[Decoded]:
     ) as reader:
         yield reader.info
         times_s = grid_times(sampling, reader.info.declared_duration_s)
+        if request.span is not None:
+            times_s = around(times_s, request.span)
         yield from reader.sample(times_s, chunk=CHUNK_FRAMES)
         yield reader.report
 
@@ -79,6 +86,7 @@ def decode_request(line: bytes) -> DecodeRequest:
         sampling=SamplingConfig(**sampling, windows=windows),
         limits=DecodeLimits(**values["limits"]),
         threads=values["threads"],
+        span=Span(**values["span"]) if values["span"] else None,
     )
 
 

@@ -1,18 +1,13 @@
 """The page in a real browser: on a phone and on a desk, in light and in dark."""
 
-import shutil
-
 import pytest
 
 from kinoscope.evaluation.report import write_report
+from tests.browser import PATIENCE_MS, launched, needs_browser
 from tests.evaluation.report.made import other, protocol, save_moments, save_retrieval
 from tests.evaluation.report.test_pictures import film
 
-BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
-PATIENCE_MS = 300_000
-"""On a busy machine a browser is slow; on an idle one nothing takes a second."""
-
-pytestmark = pytest.mark.skipif(BROWSER is None, reason="no Chromium: apt-get install chromium")
+pytestmark = needs_browser
 
 
 @pytest.fixture(scope="module")
@@ -32,13 +27,8 @@ def page(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def chromium():
-    playwright = pytest.importorskip("playwright.sync_api")
-    with playwright.sync_playwright() as started:
-        browser = started.chromium.launch(
-            executable_path=BROWSER, args=["--no-sandbox"], timeout=PATIENCE_MS
-        )
+    with launched() as browser:
         yield browser
-        browser.close()
 
 
 def opened(chromium, page, width, scheme):

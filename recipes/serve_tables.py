@@ -1,0 +1,35 @@
+"""The figures of the server, as its page shows them."""
+
+from pathlib import Path
+
+from kinoscope.evaluation.results import load_result
+
+RESULTS = Path(__file__).parents[1] / "results"
+_ROWS = {
+    "serve_security": {
+        "cases": "Malformed uploads, paths and addresses",
+        "escaped": "of these with an answer that holds what it must not",
+        "crashes": "that ended in a fault of the server",
+    },
+    "serve_load": {
+        "requests_per_s": "Answers a second, of 200 asked for over 100 000 clips",
+        "p50_ms": "Milliseconds to an answer, p50",
+        "p95_ms": "p95",
+        "refused_429": "told to come back",
+        "errors_5xx": "faults of the server",
+        "rss_growth_mb": "Growth of memory, MB",
+    },
+}
+
+
+def serve_table() -> str:
+    """One row a figure; what is not measured says so."""
+    lines = ["| what | value | command |", "|---|---|---|"]
+    for name, rows in _ROWS.items():
+        command = f"`python -m recipes.{name}`"
+        if not (RESULTS / f"{name}.json").exists():
+            lines.append(f"| {next(iter(rows.values()))} | not measured yet | {command} |")
+            continue
+        metrics = load_result(name, folder=RESULTS).metrics
+        lines += [f"| {told} | {metrics[m].value:.4g} | {command} |" for m, told in rows.items()]
+    return "\n".join([*lines, ""])

@@ -1,0 +1,1 @@
+"""The library over HTTP: REST, the OpenAI interface, and a page."""

@@ -1,0 +1,109 @@
+"""Answers as clients get them."""
+
+from kinoscope.grouping import Group
+from kinoscope.index.rows import FileRow
+from kinoscope.moments import Located
+from kinoscope.server.faults import plain
+from kinoscope.server.finding import Answer
+from kinoscope.server.library import Snapshot
+from kinoscope.server.playing import is_playable
+from kinoscope.server.schema import (
+    GroupOut,
+    HitOut,
+    MomentOut,
+    MomentsResponse,
+    SearchResponse,
+    VideoOut,
+    VideosResponse,
+)
+from kinoscope.server.service import Service
+from kinoscope.types import Hit
+
+_MOST_OTHERS = 50
+
+
+def search_out(answer: Answer) -> SearchResponse:
+    """Hits with where their pictures are."""
+    return SearchResponse(
+        hits=[group_out(answer.snapshot, group) for group in answer.groups],
+        notes=list(answer.notes),
+        index=answer.snapshot.stamp,
+    )
+
+
+def group_out(snapshot: Snapshot, group: Group) -> GroupOut:
+    """A hit, and those that it stands for."""
+    others = [hit_out(snapshot, hit) for hit in group.others[:_MOST_OTHERS]]
+    return GroupOut(**hit_out(snapshot, group.best).model_dump(), others=others)
+
+
+def hit_out(snapshot: Snapshot, hit: Hit) -> HitOut:
+    """A hit by its video's id."""
+    video_id = snapshot.id_of[str(hit.path)]
+    row = next(row for row in snapshot.rows_of(video_id) if row.path == str(hit.path))
+    at, start_s, end_s = f"/api/videos/{video_id}", hit.span.start_s, hit.span.end_s
+    return HitOut(
+        rank=hit.rank,
+        video=video_id,
+        path=plain(str(hit.path)),
+        start_s=start_s,
+        end_s=end_s,
+        score=hit.score,
+        cosine=hit.cosine,
+        penalty=hit.penalty,
+        probability=hit.probability,
+        copies=[plain(str(path)) for path in hit.copies],
+        duration_s=row.duration_s,
+        playable=is_playable(row),
+        media=f"{at}/media",
+        poster=f"{at}/poster?at={(start_s + end_s) / 2:.3f}",
+        preview=f"{at}/preview?start={start_s:.3f}&end={end_s:.3f}",
+    )
+
+
+def moments_out(video_id: str, located: Located) -> MomentsResponse:
+    """Moments and curve."""
+    curve = located.curve
+    return MomentsResponse(
+        video=video_id,
+        duration_s=float(curve.edges_s[-1]),
+        moments=[
+            MomentOut(
+                rank=moment.rank,
+                start_s=moment.span.start_s,
+                end_s=moment.span.end_s,
+                score=moment.score,
+                cosine=moment.cosine,
+            )
+            for moment in located.moments
+        ],
+        edges_s=curve.edges_s.tolist(),
+        scores=curve.scores_C.tolist(),
+    )
+
+
+def videos_out(service: Service, offset: int, limit: int) -> VideosResponse:
+    """A page of the library's files."""
+    rows = service.library.now.files()
+    return VideosResponse(
+        total=len(rows),
+        videos=[video_out(row) for row in rows[offset : offset + limit]],
+        folders=[plain(str(path)) for path in service.library.now.store.sources()],
+        roots=[plain(str(path)) for path in service.indexing.roots],
+    )
+
+
+def video_out(row: FileRow) -> VideoOut:
+    """A file of the library."""
+    return VideoOut(
+        id=row.video_id,
+        path=plain(row.path),
+        state=row.state,
+        duration_s=row.duration_s,
+        width=row.width,
+        height=row.height,
+        codec=row.codec,
+        size_bytes=row.size_bytes,
+        playable=row.state == "indexed" and is_playable(row),
+        message=plain(row.message),
+    )
