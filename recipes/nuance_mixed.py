@@ -17,7 +17,7 @@ from recipes.nuance_mini import CACHED
 from recipes.nuance_mix import mix
 
 STAGE = 3
-EACH = 8
+EACH = 4
 SHARE = 2.0
 """Draws of triplets, beside the weights of the stage's lessons."""
 
