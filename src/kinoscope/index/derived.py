@@ -120,6 +120,22 @@ def open_derived(
     return _derived(stamp, catalog, scan, reference_mean_D)
 
 
+def differs(store: Store) -> str:
+    """How saved arrays of the present state differ from the tables; empty if not, or if absent."""
+    versions, files, clips = store.snapshot()
+    try:
+        saved = _load(store.folder / FOLDER / stamp_of(store, versions), None, EXACT_LIMIT).catalog
+    except FileNotFoundError:
+        return ""
+    except (OSError, ValueError, KeyError, TypeError, EOFError) as error:
+        return f"damaged ({error})"
+    true = build_catalog(clips, files)
+    arrays = (n for n in _ARRAYS if not np.array_equal(getattr(saved, n), getattr(true, n)))
+    lists = (name for name in _LISTS if getattr(saved, name) != getattr(true, name))
+    wrong = [*arrays, *lists]
+    return f"{', '.join(wrong)} are not those of the tables" if wrong else ""
+
+
 def stamp_of(store: Store, versions: tuple[int, int] | None = None) -> str:
     """Names one state of one index: a change of either table or a new index gives another."""
     clips, files = versions or store.versions()
@@ -142,7 +158,10 @@ def _check_lengths(folder: Path, vectors_ND: Float32) -> None:
     for first in range(0, len(vectors_ND), _BLOCK):
         lengths_N = np.linalg.norm(vectors_ND[first : first + _BLOCK], axis=1)
         if not (np.abs(lengths_N - 1) < 1e-3).all():  # also false for NaN
-            raise IndexFault(f"{folder} holds damaged vectors: delete the folder and index again")
+            raise IndexFault(
+                f"{folder} holds damaged vectors: see what can be saved with"
+                f" `kinoscope doctor --repair --index {folder}`"
+            )
 
 
 def _derived(

@@ -11,16 +11,17 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from kinoscope.durable import flush
 from kinoscope.errors import IndexFault, UsageError
 from kinoscope.types import EmbedderSpec
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock
 
-FORMAT = 2
-_WITHOUT_THOUGHTS = 1
-"""What an index is written as whose model does not think: earlier versions read it too."""
+FORMAT = 3
+"""1: clips without thoughts; 2: with them; 3: each clip with a check, the manifest twice."""
 MANIFEST = "kinoscope.json"
+COPY = "kinoscope.copy.json"
 SOURCES = "sources.json"
 LOCK = "writer.lock"
 WRITER = "writer.pid"
@@ -42,6 +43,7 @@ class Manifest:
 
     id: str
     spec: EmbedderSpec
+    format: int = FORMAT
 
 
 @contextmanager
@@ -64,10 +66,14 @@ def _explain(folder: Path, error: OSError | RuntimeError | ValueError) -> str:
     reason = _reason(error)
     gone = code == errno.ENOENT  # one file of a table, if LanceDB misses it
     if not isinstance(error, OSError) and (gone or (not code and _CORRUPTION.search(reason))):
-        return f"index at {folder} is damaged ({reason}): delete the folder and index again"
+        return f"index at {folder} is damaged ({reason}): {_remedy(folder)}"
     if found:
         reason = os.strerror(int(found.group(1)))
     return f"cannot use {folder} ({reason}): try again, then check the path and the disk"
+
+
+def _remedy(folder: Path) -> str:
+    return f"see what can be saved with `kinoscope doctor --repair --index {folder}`"
 
 
 def _reason(error: OSError | RuntimeError | ValueError) -> str:
@@ -86,21 +92,26 @@ def write_json(path: Path, value: object) -> None:
                 stream.flush()
                 os.fsync(stream.fileno())
             draft.replace(path)
+            flush(path.parent)
         finally:
             draft.unlink(missing_ok=True)
 
 
-def write_manifest(folder: Path, spec: EmbedderSpec) -> Manifest:
-    """Makes `folder` an index: the last step of creation."""
-    manifest = Manifest(id=uuid.uuid4().hex, spec=spec)
-    form = FORMAT if spec.thinks else _WITHOUT_THOUGHTS
-    write_json(folder / MANIFEST, {"format": form, "id": manifest.id, "spec": asdict(spec)})
-    return manifest
+def write_manifest(folder: Path, manifest: Manifest) -> None:
+    """Makes `folder` an index: the last step of creation. The copy is for a repair alone."""
+    values = {"format": manifest.format, "id": manifest.id, "spec": asdict(manifest.spec)}
+    write_json(folder / COPY, values)
+    write_json(folder / MANIFEST, values)
 
 
-def read_manifest(folder: Path) -> Manifest:
+def new_manifest(spec: EmbedderSpec) -> Manifest:
+    """With an id that no other index has."""
+    return Manifest(id=uuid.uuid4().hex, spec=spec)
+
+
+def read_manifest(folder: Path, name: str = MANIFEST) -> Manifest:
     """Raises `IndexFault` if `folder` is missing, foreign, damaged or of a newer format."""
-    path = folder / MANIFEST
+    path = folder / name
     try:
         values = json.loads(path.read_bytes())
     except (FileNotFoundError, NotADirectoryError):
@@ -115,11 +126,18 @@ def read_manifest(folder: Path) -> Manifest:
 def _absent(folder: Path) -> str:
     if not folder.exists():
         return f"no index at {folder}: create it with `kinoscope index`, or check the path"
+    if (folder / COPY).exists():
+        return without_manifest(folder)
     return f"{folder} is not a Kinoscope index (no {MANIFEST} inside): check the path"
 
 
+def without_manifest(folder: Path) -> str:
+    """A sentence about an index of which only the copy of the manifest is left."""
+    return f"{folder} has lost its {MANIFEST}: {_remedy(folder)}"
+
+
 def _damaged(path: Path, reason: str) -> str:
-    return f"{path} is damaged ({reason}): delete the index folder and index again"
+    return f"{path} is damaged ({reason}): {_remedy(path.parent)}"
 
 
 def _checked(path: Path, values: object) -> Manifest:
@@ -139,7 +157,7 @@ def _checked(path: Path, values: object) -> Manifest:
         raise IndexFault(_damaged(path, str(error))) from None
     if not 1 <= spec.dimension <= _LARGEST_DIMENSION:
         raise IndexFault(_damaged(path, f"dimension {spec.dimension}"))
-    return Manifest(id=values["id"], spec=spec)
+    return Manifest(id=values["id"], spec=spec, format=values["format"])
 
 
 def _is_id(value: object) -> bool:

@@ -1,0 +1,146 @@
+"""What can still be read of a damaged table: which version is whole, which rows of another are."""
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from kinoscope.index.migration import schemas
+from kinoscope.types import EmbedderSpec
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from lancedb.table import Table
+
+_ROWS_AT_ONCE = 4096
+_FEWEST_ROWS = 64  # rows around a damaged one that are given up with it
+_UNREADABLE = (OSError, RuntimeError, ValueError)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Salvage:
+    """The best that can be made of a table.
+
+    Attributes:
+        version: to go back to; 0 if none can be opened.
+        newer: versions above it, which cannot be used.
+        rows: that can be read of it.
+        lost: rows of it that cannot.
+        reason: what is wrong, in LanceDB's words; empty for a table without damage.
+    """
+
+    version: int
+    newer: tuple[int, ...]
+    rows: int
+    lost: int
+    reason: str
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether there is nothing to do."""
+        return not self.reason
+
+
+def examine(table: Path, spec: EmbedderSpec) -> Salvage:
+    """Reads the newest version of a table, and older ones as long as it finds damage; no writes.
+
+    A version that is whole is preferred to one of which some rows are lost, unless it has fewer.
+    """
+    reason, newer, best = "", [], None
+    for version in sorted(versions_of(table), reverse=True):
+        lost_rows = _Losses()
+        try:
+            with opened(table, version, spec) as found:
+                rows = sum(len(piece) for piece in readable(found, lost_rows))
+        except _UNREADABLE as error:
+            reason = reason or _first_line(error)
+            newer.append(version)
+            continue
+        reason = reason or lost_rows.reason
+        found_here = Salvage(
+            version=version,
+            newer=tuple(newer),
+            rows=rows,
+            lost=lost_rows.count,
+            reason=reason,
+        )
+        newer.append(version)
+        if best is None or rows > best.rows:
+            best = found_here
+        if not lost_rows.count:
+            return best
+    nothing = Salvage(
+        version=0, newer=tuple(newer), rows=0, lost=0, reason=reason or "the table is missing"
+    )
+    return best or nothing
+
+
+def versions_of(table: Path) -> list[int]:
+    """Versions of a Lance table that have a manifest, readable or not."""
+    names = [path.stem for path in (table / "_versions").glob("*.manifest")]
+    return [2**64 - 1 - int(name) for name in names if name.isdecimal() and len(name) == 20]
+
+
+def manifest_of(table: Path, version: int) -> Path:
+    """The file that makes a version."""
+    return table / "_versions" / f"{2**64 - 1 - version:020}.manifest"
+
+
+@contextmanager
+def opened(table: Path, version: int, spec: EmbedderSpec) -> "Iterator[Table]":
+    """One version of a table as if it were the only one; the table itself is not written to.
+
+    Raises plain errors if it cannot be opened, `ValueError` if its columns are not ours.
+    """
+    import lancedb
+
+    with tempfile.TemporaryDirectory(prefix="kinoscope-") as folder:
+        view = Path(folder) / table.name
+        (view / "_versions").mkdir(parents=True)
+        for entry in table.iterdir():
+            if entry.is_dir() and entry.name != "_versions":
+                (view / entry.name).symlink_to(entry.absolute())
+        shutil.copy2(manifest_of(table, version), view / "_versions")
+        found = lancedb.connect(folder).open_table(table.stem)
+        if not any(map(found.schema.equals, schemas(table.stem, spec))):
+            raise ValueError(f"table {table.stem} has other columns")
+        yield found
+
+
+@dataclass
+class _Losses:
+    """Rows that could not be read, and why not."""
+
+    count: int = 0
+    reason: str = ""
+
+
+def readable(table: "Table", losses: _Losses | None = None) -> "Iterator[pa.Table]":
+    """All rows that can be read, in pieces; counts the others."""
+    losses = losses or _Losses()
+    total = table.count_rows()
+    for first in range(0, total, _ROWS_AT_ONCE):
+        yield from _pieces(table, first, min(first + _ROWS_AT_ONCE, total), losses)
+
+
+def _pieces(table: "Table", first: int, end: int, losses: _Losses) -> "Iterator[pa.Table]":
+    """Rows `[first, end)`; what cannot be read at once is tried in halves."""
+    try:
+        piece = table.take_offsets(list(range(first, end))).to_arrow()
+        piece.validate(full=True)
+        yield piece
+    except _UNREADABLE as error:
+        losses.reason = losses.reason or _first_line(error)
+        if end - first <= _FEWEST_ROWS:
+            losses.count += end - first
+            return
+        middle = (first + end) // 2
+        yield from _pieces(table, first, middle, losses)
+        yield from _pieces(table, middle, end, losses)
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error) or type(error).__name__).splitlines()[0].split(", /")[0]
