@@ -18,7 +18,7 @@ def test_new_files_are_flushed_before_the_folders_that_name_them(tmp_path, monke
     (tmp_path / "table" / "data").mkdir(parents=True)
     (tmp_path / "table" / "data" / "one").write_text("1")
     names = flushed(monkeypatch)
-    assert Flusher(tmp_path / "table").flush() == 3
+    assert [p.name for p in Flusher(tmp_path / "table").flush()] == ["one"]
     assert names == ["one", "data", "table"]
 
 
@@ -28,11 +28,11 @@ def test_what_is_flushed_already_is_left_alone(tmp_path, monkeypatch) -> None:
     flusher = Flusher(tmp_path)
     flusher.flush()
     names = flushed(monkeypatch)
-    assert flusher.flush() == 0
+    assert flusher.flush() == []
     (tmp_path / "data" / "two").write_text("2")
-    assert flusher.flush() == 2
+    assert flusher.flush() == [tmp_path / "data" / "two"]
     (tmp_path / "data" / "one").unlink()
-    assert flusher.flush() == 1
+    assert flusher.flush() == []
     assert names == ["two", "data", "data"]
 
 
@@ -62,4 +62,4 @@ def test_a_file_that_vanishes_meanwhile_is_no_error(tmp_path, monkeypatch) -> No
         flush(path)
 
     monkeypatch.setattr(durable, "flush", late)
-    assert Flusher(tmp_path).flush() == 1
+    assert Flusher(tmp_path).flush() == []

@@ -29,20 +29,19 @@ class Flusher:
         self._files: set[tuple[object, ...]] = set()
         self._names: dict[str, frozenset[str]] = {}
 
-    def flush(self) -> int:
-        """Waits for all that came since the last time, content before names; returns how many.
+    def flush(self) -> list[Path]:
+        """Waits for all that came since the last time, content before names; returns the files.
 
         A file that vanishes meanwhile was not to stay. Raises `OSError` when the disk refuses.
         """
-        count = 0
+        new: list[Path] = []
         for folder, _, names in os.walk(self._folder, topdown=False):
-            count += sum(self._flush_file(Path(folder, name)) for name in names)
+            new += [path for name in names if self._flush_file(path := Path(folder, name))]
             held = frozenset(path.name for path in Path(folder).iterdir())
             if self._names.get(folder) != held:
                 flush(Path(folder))
                 self._names[folder] = held
-                count += 1
-        return count
+        return new
 
     def _flush_file(self, path: Path) -> bool:
         try:

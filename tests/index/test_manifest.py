@@ -260,6 +260,37 @@ def test_a_limit_on_file_size_is_a_full_disk_too(tmp_path) -> None:
     assert contents(store) == before
 
 
+def test_a_write_that_finds_half_its_room_is_no_commit(tmp_path) -> None:
+    """LanceDB says nothing then: every limit between nothing and enough is tried."""
+    store = made_store(tmp_path / "index", {"a": random_clips(2)})
+    program = (
+        "import pathlib, resource, sys\n"
+        "from kinoscope.errors import IndexFault\n"
+        "from kinoscope.index.store import Store\n"
+        "from tests.made_index import random_clips, row\n"
+        "store, told = Store.open(pathlib.Path(sys.argv[1])), []\n"
+        "hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]\n"
+        "for limit in (800, 1200, 1600, 2000, 2400, 2800, 4000):\n"
+        "    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))\n"
+        "    try:\n"
+        "        store.commit([(f'v{limit}', random_clips(3))], [row('/x', f'v{limit}')])\n"
+        "        told.append(limit)\n"
+        "    except IndexFault as error:\n"
+        "        assert 'disk is full' in str(error), error\n"
+        "    resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))\n"
+        "    assert set(store.clips().video_ids) == {'a', *(f'v{n}' for n in told[-1:])}\n"
+        "print(told)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(store.folder)],
+        capture_output=True,
+        text=True,
+        cwd=Path(__file__).parents[2],
+    )
+    assert done.stdout == "[4000]\n", done.stderr
+    assert set(store.clips().video_ids) == {"a", "v4000"}
+
+
 @pytest.mark.parametrize(
     ("error", "words"),
     [

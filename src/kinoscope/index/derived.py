@@ -19,6 +19,7 @@ from kinoscope.durable import flush
 from kinoscope.embedder import PRIOR_VIDEOS
 from kinoscope.errors import IndexFault, UsageError
 from kinoscope.index.catalog import Catalog, build_catalog
+from kinoscope.index.manifest import DERIVED
 from kinoscope.index.store import Store
 from kinoscope.index.vectors import (
     EXACT_LIMIT,
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 FORMAT = 3
-FOLDER = "derived"
+FOLDER = DERIVED
 _NAMES = "names.json"
 _SCAN = "scan.tv"
 _BLOCK = 65_536

@@ -23,6 +23,8 @@ FORMAT = 3
 MANIFEST = "kinoscope.json"
 COPY = "kinoscope.copy.json"
 SOURCES = "sources.json"
+DERIVED = "derived"
+"""Search arrays, named by versions of the tables: they leave when a version is taken back."""
 LOCK = "writer.lock"
 WRITER = "writer.pid"
 

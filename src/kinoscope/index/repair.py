@@ -14,9 +14,9 @@ import numpy as np
 from kinoscope.durable import flush
 from kinoscope.errors import IndexFault
 from kinoscope.index import manifest, migration, rows, salvage
-from kinoscope.index.derived import FOLDER as DERIVED
 from kinoscope.index.manifest import Manifest, disk_faults
 from kinoscope.index.store import Store
+from kinoscope.index.tables import manifest_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -160,13 +160,14 @@ def _go_back(folder: Path, table: Path, identity: Manifest, found: salvage.Salva
 
     name = table.stem
     tables = lancedb.connect(folder)
+    shutil.rmtree(folder / manifest.DERIVED, ignore_errors=True)
     if not found.version:
         if table.exists():
             _set_aside(folder, table)
         tables.create_table(name, schema=migration.schemas(name, identity.spec)[0])
         return
     for version in found.newer:
-        _set_aside(folder, salvage.manifest_of(table, version))
+        _set_aside(folder, manifest_of(table, version))
     (table / "_versions" / "latest_version_hint.json").unlink(missing_ok=True)
     if found.lost:
         stored = tables.open_table(name)
@@ -217,7 +218,7 @@ def _search_arrays(store: Store, write: bool) -> Iterator[Mending]:
         return
     if write:
         with disk_faults(store.folder):
-            shutil.rmtree(store.folder / DERIVED)
+            shutil.rmtree(store.folder / manifest.DERIVED)
     remedy = "delete them: the next search builds them"
     yield Mending(name="search arrays", wrong=wrong, remedy=remedy, done=write)
 

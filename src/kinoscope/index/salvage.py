@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kinoscope.index.migration import schemas
+from kinoscope.index.tables import manifest_of, versions_of
 from kinoscope.types import EmbedderSpec
 
 if TYPE_CHECKING:
@@ -76,17 +77,6 @@ def examine(table: Path, spec: EmbedderSpec) -> Salvage:
         version=0, newer=tuple(newer), rows=0, lost=0, reason=reason or "the table is missing"
     )
     return best or nothing
-
-
-def versions_of(table: Path) -> list[int]:
-    """Versions of a Lance table that have a manifest, readable or not."""
-    names = [path.stem for path in (table / "_versions").glob("*.manifest")]
-    return [2**64 - 1 - int(name) for name in names if name.isdecimal() and len(name) == 20]
-
-
-def manifest_of(table: Path, version: int) -> Path:
-    """The file that makes a version."""
-    return table / "_versions" / f"{2**64 - 1 - version:020}.manifest"
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """The truth of an index: LanceDB tables `clips` and `files`, written so that no kill loses rows."""
 
+import errno
 import logging
 import os
 import shutil
@@ -18,7 +19,7 @@ from kinoscope.index.manifest import Manifest, disk_faults
 from kinoscope.index.rows import ClipTable as ClipTable
 from kinoscope.index.rows import FileRow as FileRow
 from kinoscope.index.scan import absolute
-from kinoscope.index.tables import any_of, version_of
+from kinoscope.index.tables import any_of, cut_short, go_back, version_of
 from kinoscope.types import ClipEmbeddings, EmbedderSpec
 
 if TYPE_CHECKING:
@@ -192,11 +193,11 @@ class Store:
 
         The joined pieces are on the disk before those that they replace leave it.
         """
-        with self.writing(), disk_faults(self.folder):
+        with self.writing():
             for age in (_ALL_OLD_VERSIONS, KEEP_OLD_VERSIONS):
                 for name in _KEYS:
-                    self._table(name).optimize(cleanup_older_than=age)
-                self._settle()
+                    with self._changing(name) as table:
+                        table.optimize(cleanup_older_than=age)
 
     def _settle(self) -> None:
         """Waits until both tables are on the disk, also what an earlier process wrote."""
@@ -218,11 +219,9 @@ class Store:
         identity = Manifest(id=self.id, spec=self.spec)
         manifest.write_manifest(self.folder, identity)
         self.format = identity.format
-        with disk_faults(self.folder):
-            clips = self._table("clips")
+        with self._changing("clips") as clips:
             if rows.CHECK not in clips.schema.names:
                 migration.add_checks(clips)
-            self._flushers["clips"].flush()
 
     def _orphans(self) -> set[Any]:
         indexed = self._column("files", "video_id", "state = 'indexed'")
@@ -243,10 +242,8 @@ class Store:
             self._forget_files(lost)
 
     def _forget_files(self, videos: set[Any]) -> None:
-        with disk_faults(self.folder):
-            condition = f"state = 'indexed' AND {any_of('video_id', videos)}"
-            self._table("files").delete(condition)
-            self._flushers["files"].flush()
+        with self._changing("files") as files:
+            files.delete(f"state = 'indexed' AND {any_of('video_id', videos)}")
 
     def _load_known(self) -> dict[str, set[object]]:
         """Groups present in each table; kept up to date while the lock is held."""
@@ -254,32 +251,40 @@ class Store:
             self._known = {name: self._column(name, group) for name, (_, group) in _KEYS.items()}
         return self._known
 
+    @contextmanager
+    def _changing(self, name: str) -> "Iterator[Table]":
+        """A table to be changed: afterwards the change is on the disk, whole, or taken back."""
+        folder = self.folder / f"{name}.lance"
+        with disk_faults(self.folder):
+            before = version_of(folder)
+            yield self._table(name)
+            if torn := cut_short(self._flushers[name].flush()):
+                go_back(folder, before)
+                shutil.rmtree(self.folder / manifest.DERIVED, ignore_errors=True)
+                raise OSError(errno.ENOSPC, "cut short", str(torn[0]))
+
     def _put(self, name: str, table: "pa.Table", groups: set[Any]) -> None:
         """One atomic step; a plain append, whose cost does not grow, where nothing is replaced."""
         key, group = _KEYS[name]
         replaced = groups & self._load_known()[name]
         known, self._known = self._load_known(), None  # unknown if the next line fails
-        with disk_faults(self.folder):
-            stored = self._table(name)
+        with self._changing(name) as stored:
             if replaced:
                 merge = stored.merge_insert(key).when_matched_update_all()
                 merge = merge.when_not_matched_insert_all()
                 merge.when_not_matched_by_source_delete(any_of(group, replaced)).execute(table)
             else:
                 stored.add(table)
-            self._flushers[name].flush()
         known[name] |= groups
         self._known = known
 
     def _delete(self, name: str, groups: set[Any]) -> None:
         known, self._known = self._load_known(), None
         ordered = sorted(groups)
-        with disk_faults(self.folder):
-            for first in range(0, len(ordered), _DELETE_AT_ONCE):
+        for first in range(0, len(ordered), _DELETE_AT_ONCE):
+            with self._changing(name) as table:
                 some = ordered[first : first + _DELETE_AT_ONCE]
-                self._table(name).delete(any_of(_KEYS[name][1], some))
-            if groups:
-                self._flushers[name].flush()
+                table.delete(any_of(_KEYS[name][1], some))
         known[name] -= groups
         self._known = known
 
