@@ -3,21 +3,25 @@
 `python -m recipes.faults` breaks indexing, compaction, removal, upgrades, repair and training by
 kills, refusing disks, jumping clocks, restless files, rival writers, exhausted workers and power
 cuts; after each it opens the index again and compares it with the one of an undisturbed run.
+It goes on where it was stopped (`runs/faults`), unless the code has changed since.
 `python -m recipes.faults WORD...` tries only cells whose name has one of the words, saves nothing.
 """
 
+import json
+import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from kinoscope.evaluation.results import Metric, save_result
+from kinoscope.evaluation.results import Metric, current_commit, save_result, write_atomically
 from recipes import fault_disks, fault_kills, fault_moments, fault_power
 from recipes.fault_bench import Bench, Cell
 
 FILMS, SEED = 12, 11
+PLACE = Path("runs") / "faults"
 
 MATRIX: dict[str, Callable[[Bench], Cell]] = {
     "kill while indexing": lambda bench: fault_kills.while_indexing(bench, (40, 20)),
@@ -45,26 +49,39 @@ def main() -> None:
     """Saves `results/faults.json` after the whole matrix; fails if anything was lost or wrong."""
     words = sys.argv[1:]
     chosen = [name for name in MATRIX if not words or any(word in name for word in words)]
-    cells = list(tried(chosen))
+    cells = [kept(name, tried) for name in chosen] if not words else list(map(tried, chosen))
     lost, wrong = sum(cell.rows_lost for cell in cells), sum(cell.wrong for cell in cells)
     if not words:
         details = {"films": FILMS, "seed": SEED, "cells": [asdict(cell) for cell in cells]}
         save_result("faults", metrics(cells), details=details)
+        shutil.rmtree(PLACE)
     if lost or wrong:
         sys.exit(f"{lost} rows lost, {wrong} wrong")
 
 
-def tried(names: Sequence[str]) -> Iterator[Cell]:
-    """Each cell in a folder of its own, printed when it is done."""
-    for name in names:
-        start_s = time.monotonic()
-        with tempfile.TemporaryDirectory(prefix="kinoscope-") as folder:
-            cell = MATRIX[name](Bench(Path(folder), FILMS, SEED))
-        cell.name = name
-        spent_s = time.monotonic() - start_s
-        outcome = f"{cell.cases:4} cases  {cell.rows_lost} lost  {cell.wrong} wrong"
-        print(f"{name:<24} {outcome}  {spent_s:5.0f} s  {cell.skipped}", *cell.notes, flush=True)
-        yield cell
+def tried(name: str) -> Cell:
+    """A cell in a folder of its own, printed when it is done."""
+    start_s = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="kinoscope-") as folder:
+        cell = MATRIX[name](Bench(Path(folder), FILMS, SEED))
+    cell.name = name
+    spent_s = time.monotonic() - start_s
+    outcome = f"{cell.cases:4} cases  {cell.rows_lost} lost  {cell.wrong} wrong"
+    print(f"{name:<24} {outcome}  {spent_s:5.0f} s  {cell.skipped}", *cell.notes, flush=True)
+    return cell
+
+
+def kept(name: str, make: Callable[[str], Cell], place: Path = PLACE) -> Cell:
+    """The cell that this very code has made before, else one that is made now, and kept."""
+    path, commit = place / f"{name}.json", current_commit()
+    if path.exists():
+        said = json.loads(path.read_text())
+        if said["commit"] == commit and not commit.endswith("+changes"):
+            return Cell(**said["cell"])
+    cell = make(name)
+    place.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, json.dumps({"commit": commit, "cell": asdict(cell)}))
+    return cell
 
 
 def metrics(cells: Sequence[Cell]) -> dict[str, Metric]:

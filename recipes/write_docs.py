@@ -9,7 +9,13 @@ from pathlib import Path
 from typing import Any, cast
 
 from kinoscope.evaluation.results import load_result
-from recipes import evaluation_tables, thinking_tables, training_tables, world_tables
+from recipes import (
+    evaluation_tables,
+    fault_tables,
+    thinking_tables,
+    training_tables,
+    world_tables,
+)
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "results"
@@ -238,6 +244,10 @@ PAGES = {
     "docs/results.md": with_blocks(
         leaderboard=evaluation_tables.leaderboard,
         ablation=once_measured(training_tables.ablation_table, "ablation_gcm"),
+    ),
+    "docs/security.md": with_blocks(
+        faults=once_measured(fault_tables.matrix_table, "faults"),
+        fuzz=once_measured(fault_tables.fuzz_table, "fuzz"),
     ),
     "docs/thinking.md": with_blocks(
         study=once_measured(thinking_tables.study_table, "thinking_study")

@@ -7,10 +7,10 @@ import pytest
 
 from kinoscope.durable import Flusher
 from kinoscope.index.store import Store
-from recipes import fault_disks, fault_kills, fault_moments, fault_power
+from recipes import fault_disks, fault_kills, fault_moments, fault_power, faults
 from recipes.crash import Tables
 from recipes.fault_bench import Bench, Cell
-from recipes.faults import MATRIX, metrics
+from recipes.faults import MATRIX, kept, metrics
 
 ROOT = Path(__file__).parents[2]
 
@@ -74,3 +74,20 @@ def test_the_comparison_counts_what_is_lost_what_differs_and_what_cannot_be_open
 def test_the_matrix_has_each_kind_of_fault() -> None:
     faults = ("kill", "full", "read-only", "permission", "clock", "change", "writers", "memory")
     assert all(any(fault in name for name in MATRIX) for fault in (*faults, "power"))
+
+
+def test_a_matrix_that_was_stopped_goes_on_with_the_same_code_only(tmp_path, monkeypatch) -> None:
+    made = []
+
+    def make(name: str) -> Cell:
+        made.append(name)
+        return Cell(name=name, cases=len(made), notes=["x"])
+
+    monkeypatch.setattr(faults, "current_commit", lambda: "abc")
+    first = kept("two writers", make, tmp_path)
+    assert kept("two writers", make, tmp_path) == first
+    monkeypatch.setattr(faults, "current_commit", lambda: "def")
+    assert kept("two writers", make, tmp_path).cases == 2
+    monkeypatch.setattr(faults, "current_commit", lambda: "def+changes")
+    assert kept("two writers", make, tmp_path).cases == 3
+    assert kept("two writers", make, tmp_path).cases == 4, "changed code may be any"
