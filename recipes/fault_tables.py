@@ -2,7 +2,7 @@
 
 from typing import Any, cast
 
-from kinoscope.evaluation.results import load_result
+from kinoscope.evaluation.results import Result, load_result
 from recipes.training_tables import detail, table
 
 
@@ -26,14 +26,18 @@ def fuzz_table() -> str:
     """Parsers and media, and what their mutants did."""
     result = load_result("fuzz")
     counts = {name: int(metric.value) for name, metric in result.metrics.items()}
-    media = cast(dict[str, int], detail(result, "media"))
-    endings = ", ".join(f"{name} {count:,}" for name, count in media.items())
-    parsed = counts["mutants"] - counts["media"]
+    parsed = counts["mutants"] - counts["media"] - counts["indexes"]
     return table(
         ("what", "mutants", "how they ended"),
         [
             [f"{counts['parsers']} parsers", f"{parsed:,}", "taken or refused in a sentence"],
-            ["films, in decoding processes", f"{counts['media']:,}", endings],
+            ["films, in decoding processes", f"{counts['media']:,}", _endings(result, "media")],
+            ["index folders", f"{counts['indexes']:,}", _endings(result, "indexes")],
             ["crashes and hangs where nothing may", f"{counts['crashes'] + counts['hangs']}", ""],
         ],
     )
+
+
+def _endings(result: Result, name: str) -> str:
+    outcomes = cast(dict[str, int], detail(result, name))
+    return ", ".join(f"{outcome} {count:,}" for outcome, count in outcomes.items())

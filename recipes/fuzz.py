@@ -1,4 +1,4 @@
-"""Fuzzes every parser of this project, led by coverage, and decoding by mutated media.
+"""Fuzzes every parser, led by coverage; decoding, by mutated media; an index, by damaged files.
 
 `python -m recipes.fuzz [PARSER_RUNS [MEDIA_MUTANTS]]` goes on where it was stopped, in `runs/fuzz`.
 """
@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from kinoscope.evaluation.results import Metric, save_result
-from recipes import fuzz_media
+from recipes import fuzz_index, fuzz_media
 from recipes.fuzz_targets import parsers
 
 PLACE = Path("runs") / "fuzz"
-PARSER_RUNS, MEDIA_MUTANTS = 20_000, 10_000
+PARSER_RUNS, MEDIA_MUTANTS, INDEXES = 5_000, 10_000, 200
 _SECONDS = 60
 _HANG = 70  # libFuzzer's exit code for an input that took too long
 
@@ -24,11 +24,14 @@ _HANG = 70  # libFuzzer's exit code for an input that took too long
 def main() -> None:
     """Saves `results/fuzz.json`; fails if anything crashed or hung where nothing may."""
     runs, mutants = (*map(int, sys.argv[1:]), *(PARSER_RUNS, MEDIA_MUTANTS)[len(sys.argv) - 1 :])
-    found = {name: guided(name, runs, PLACE / name.replace(" ", "-")) for name in parsers()}
     outcomes = fuzz_media.run(mutants, PLACE)
-    save_result("fuzz", metrics(found, outcomes), details=details(found, outcomes))
+    indexes = fuzz_index.run(INDEXES, PLACE)
+    found = {name: guided(name, runs, PLACE / name.replace(" ", "-")) for name in parsers()}
+    save_result(
+        "fuzz", metrics(found, outcomes, indexes), details=details(found, outcomes, indexes)
+    )
     wrong = {name: said for name, said in found.items() if said["crashes"] or said["hangs"]}
-    outside = fuzz_media.outside(outcomes)
+    outside = fuzz_media.outside(outcomes + indexes)
     if wrong or outside:
         sys.exit(f"crashes or hangs: {json.dumps(wrong, indent=1)} {outside}")
     shutil.rmtree(PLACE)
@@ -52,11 +55,14 @@ def guided(name: str, runs: int, folder: Path) -> dict[str, Any]:
     return dict(said)
 
 
-def metrics(found: dict[str, dict[str, Any]], outcomes: Counter[str]) -> dict[str, Metric]:
+def metrics(
+    found: dict[str, dict[str, Any]], outcomes: Counter[str], indexes: Counter[str]
+) -> dict[str, Metric]:
     """Sums; `media` are mutants that went to a worker, which may crash or hang by itself."""
     tried = sum(said["mutants"] for said in found.values())
-    wrong = fuzz_media.outside(outcomes)
-    media = sum(outcomes.values()) - sum(wrong.values())
+    wrong = fuzz_media.outside(outcomes + indexes)
+    media = sum(outcomes.values()) - sum(fuzz_media.outside(outcomes).values())
+    mutants = tried + media + sum(indexes.values())
     hangs = sum(count for name, count in wrong.items() if "hang" in name)
     crashes = sum(wrong.values()) - hangs
     for said in found.values():
@@ -64,20 +70,24 @@ def metrics(found: dict[str, dict[str, Any]], outcomes: Counter[str]) -> dict[st
         hangs += said["hangs"]
     return {
         "parsers": Metric(value=len(found), n=len(found)),
-        "mutants": Metric(value=tried + media, n=tried + media),
+        "mutants": Metric(value=mutants, n=mutants),
         "media": Metric(value=media, n=max(1, media)),
-        "crashes": Metric(value=crashes, n=tried + media),
-        "hangs": Metric(value=hangs, n=tried + media),
+        "indexes": Metric(value=sum(indexes.values()), n=mutants),
+        "crashes": Metric(value=crashes, n=mutants),
+        "hangs": Metric(value=hangs, n=mutants),
         "workers_crashed": Metric(value=outcomes["crashed"], n=max(1, media)),
         "workers_given_up": Metric(value=outcomes["timeout"], n=max(1, media)),
     }
 
 
-def details(found: dict[str, dict[str, Any]], outcomes: Counter[str]) -> dict[str, object]:
-    """Mutants by parser, and how media ended."""
+def details(
+    found: dict[str, dict[str, Any]], outcomes: Counter[str], indexes: Counter[str]
+) -> dict[str, object]:
+    """Mutants by parser, and how media and damaged indexes ended."""
     return {
         "mutants": {name: said["mutants"] for name, said in found.items()},
         "media": dict(sorted(outcomes.items())),
+        "indexes": dict(sorted(indexes.items())),
     }
 
 

@@ -4,8 +4,9 @@ import random
 
 import pytest
 
-from kinoscope.errors import UsageError
-from recipes import fuzz_media
+from kinoscope.errors import IndexFault, UsageError
+from kinoscope.index.manifest import disk_faults
+from recipes import fuzz_index, fuzz_media
 from recipes.fuzz import metrics
 from recipes.fuzz_mutations import damaged_media, mutant
 from recipes.fuzz_parsers import Parser, replay, tried, workplace
@@ -34,6 +35,22 @@ def test_mutated_media_cost_themselves_only() -> None:
     assert fuzz_media.outside(outcomes) == {}
     assert outcomes["decoded"] > 5, "some survive, else nothing is decoded"
     assert outcomes["decoded"] < 55, "some do not, else nothing is damaged"
+
+
+def test_damaged_indexes_are_opened_refused_or_mended() -> None:
+    outcomes = fuzz_index.batch(0, 10)
+    assert sum(outcomes.values()) == 10
+    assert fuzz_media.outside(outcomes) == {}
+    assert outcomes["mended"] > 0
+
+
+def test_a_panic_of_the_tables_is_damage_with_a_remedy(tmp_path) -> None:
+    class RustPanic(Exception):
+        """As LanceDB has it, which does not export it."""
+
+    wanted = pytest.raises(IndexFault, match=r"is damaged .*kinoscope doctor --repair")
+    with wanted, disk_faults(tmp_path):
+        raise RustPanic("rust future panicked")
 
 
 def test_an_exception_that_is_no_refusal_is_a_crash(folder) -> None:
@@ -68,8 +85,9 @@ def test_figures_count_what_went_wrong() -> None:
         "b": {"mutants": 5, "crashes": {"KeyError": "x"}, "hangs": 1},
     }
     outcomes = fuzz_media.Counter({"decoded": 3, "crashed": 1, "outside: hang": 2, "outside: x": 1})
-    values = {name: metric.value for name, metric in metrics(found, outcomes).items()}
+    indexes = fuzz_media.Counter({"mended": 4, "outside: y": 1})
+    values = {name: metric.value for name, metric in metrics(found, outcomes, indexes).items()}
     assert values == {
-        "parsers": 2, "mutants": 19, "media": 4, "crashes": 2, "hangs": 3,
+        "parsers": 2, "mutants": 24, "media": 4, "indexes": 5, "crashes": 3, "hangs": 3,
         "workers_crashed": 1, "workers_given_up": 0,
     }  # fmt: skip

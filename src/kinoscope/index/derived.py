@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from tokenize import TokenError
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
@@ -207,7 +208,10 @@ def _load(folder: Path, reference_mean_D: Float32 | None, exact_limit: int) -> D
 
 
 def _load_array(path: Path, kind: "type[np.generic]", dimensions: int) -> "np.ndarray[Any, Any]":
-    array = np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
+    try:
+        array = np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
+    except TokenError as error:  # what NumPy says of some damaged headers
+        raise ValueError(f"{path.name} has no header ({error})") from error
     if array.dtype != kind or array.ndim != dimensions:
         raise ValueError(f"{path.name} holds {array.dtype} {list(array.shape)}")
     return array

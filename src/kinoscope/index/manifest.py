@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from kinoscope.durable import flush
 from kinoscope.errors import IndexFault, UsageError
+from kinoscope.index.tables import Panics
 from kinoscope.types import EmbedderSpec
 
 if TYPE_CHECKING:
@@ -52,7 +53,8 @@ class Manifest:
 def disk_faults(folder: Path) -> Iterator[None]:
     """Turns what the disk or LanceDB says about `folder` into one `IndexFault` sentence."""
     try:
-        yield
+        with Panics():
+            yield
     except (OSError, RuntimeError, ValueError) as error:
         raise IndexFault(_explain(folder, error)) from error
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kinoscope.index.migration import schemas
-from kinoscope.index.tables import manifest_of, versions_of
+from kinoscope.index.tables import Panics, manifest_of, versions_of
 from kinoscope.types import EmbedderSpec
 
 if TYPE_CHECKING:
@@ -94,8 +94,10 @@ def opened(table: Path, version: int, spec: EmbedderSpec) -> "Iterator[Table]":
             if entry.is_dir() and entry.name != "_versions":
                 (view / entry.name).symlink_to(entry.absolute())
         shutil.copy2(manifest_of(table, version), view / "_versions")
-        found = lancedb.connect(folder).open_table(table.stem)
-        if not any(map(found.schema.equals, schemas(table.stem, spec))):
+        with Panics():
+            found = lancedb.connect(folder).open_table(table.stem)
+            known = any(map(found.schema.equals, schemas(table.stem, spec)))
+        if not known:
             raise ValueError(f"table {table.stem} has other columns")
         yield found
 
@@ -111,7 +113,8 @@ class _Losses:
 def readable(table: "Table", losses: _Losses | None = None) -> "Iterator[pa.Table]":
     """All rows that can be read, in pieces; counts the others."""
     losses = losses or _Losses()
-    total = table.count_rows()
+    with Panics():
+        total = table.count_rows()
     for first in range(0, total, _ROWS_AT_ONCE):
         yield from _pieces(table, first, min(first + _ROWS_AT_ONCE, total), losses)
 
@@ -119,9 +122,9 @@ def readable(table: "Table", losses: _Losses | None = None) -> "Iterator[pa.Tabl
 def _pieces(table: "Table", first: int, end: int, losses: _Losses) -> "Iterator[pa.Table]":
     """Rows `[first, end)`; what cannot be read at once is tried in halves."""
     try:
-        piece = table.take_offsets(list(range(first, end))).to_arrow()
-        piece.validate(full=True)
-        yield piece
+        with Panics():
+            piece = table.take_offsets(list(range(first, end))).to_arrow()
+            piece.validate(full=True)
     except _UNREADABLE as error:
         losses.reason = losses.reason or _first_line(error)
         if end - first <= _FEWEST_ROWS:
@@ -130,6 +133,8 @@ def _pieces(table: "Table", first: int, end: int, losses: _Losses) -> "Iterator[
         middle = (first + end) // 2
         yield from _pieces(table, first, middle, losses)
         yield from _pieces(table, middle, end, losses)
+    else:
+        yield piece
 
 
 def _first_line(error: BaseException) -> str:

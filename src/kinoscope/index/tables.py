@@ -1,11 +1,32 @@
-"""Facts of a Lance table that need no LanceDB: its versions, files cut short, SQL conditions."""
+"""What is known of Lance tables without LanceDB: versions, cut files, panics, SQL conditions."""
 
 import errno
 import os
 from collections.abc import Collection, Iterable
 from pathlib import Path
+from types import TracebackType
 
 _END = b"LANC"
+
+
+class Panics:
+    """A `with` block in which a panic of LanceDB, on bytes that it did not expect, is damage.
+
+    Its class cannot be imported, and is no `RuntimeError`.
+    """
+
+    def __enter__(self) -> None:
+        """Nothing to prepare."""
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        _trace: TracebackType | None,
+    ) -> None:
+        """Raises a `RuntimeError` in place of a panic."""
+        if kind is not None and kind.__name__ in ("RustPanic", "PanicException"):
+            raise RuntimeError(f"corrupt: LanceDB gave up, {error}") from error
 
 
 def version_of(table: Path) -> int:
