@@ -109,6 +109,7 @@ def while_removing(bench: Bench, kills: int) -> Cell:
         killed = run(deed("remove", index), Kill(chance.uniform(0, whole_s), None))
         if killed.workers_left is None:
             whole_s *= 0.9
+            shutil.rmtree(index)
             continue
         cell.cases += 1
         left = len(read_tables(index).files)
