@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from kinoscope.errors import IndexFault
+from kinoscope.index import salvage
 from kinoscope.index.derived import open_derived
 from kinoscope.index.repair import damaged_videos, repair
 from kinoscope.index.store import Store
@@ -205,6 +206,28 @@ def test_the_command_says_what_it_would_do_and_does_it_when_told_to(store, run) 
     assert shown(store) == {"a", "c"}
     assert run("doctor", "--repair", "--index", store.folder)[:2] == (0, "")
     assert run("doctor", "--yes", "--index", store.folder)[0] == 2
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        RuntimeError("lance error: LanceError(IO): oops (os error 5), /src/a.rs:1"),
+        RuntimeError("lance error: LanceError(IO): no (os error 13), /src/a.rs:1"),
+        OSError(24, "Too many open files"),
+    ],
+)
+def test_a_disk_that_refuses_for_now_is_no_damage(store, monkeypatch, error) -> None:
+    def refuse(*_arguments):
+        raise error
+
+    before = everything(store.folder)
+    with monkeypatch.context() as patch:
+        patch.setattr(salvage, "schemas", refuse)
+        for write in (False, True):
+            with pytest.raises(IndexFault, match=r"try again|no permission"):
+                list(repair(store.folder, write=write))
+    assert {k: v for k, v in everything(store.folder).items() if k in before} == before
+    assert list(repair(store.folder)) == []
 
 
 def test_a_folder_that_is_no_index_is_refused(tmp_path) -> None:

@@ -59,10 +59,14 @@ def disk_faults(folder: Path) -> Iterator[None]:
         raise IndexFault(_explain(folder, error)) from error
 
 
-def _explain(folder: Path, error: OSError | RuntimeError | ValueError) -> str:
-    """LanceDB gives a system error as text: `... No space left on device (os error 28), ...`."""
+def system_code(error: BaseException) -> int | None:
+    """The number of a system error, which LanceDB gives as text: `... (os error 28), ...`."""
     found = re.search(r"\(os error (\d+)\)", str(error))
-    code = int(found.group(1)) if found else getattr(error, "errno", None)
+    return int(found.group(1)) if found else getattr(error, "errno", None)
+
+
+def _explain(folder: Path, error: OSError | RuntimeError | ValueError) -> str:
+    code = system_code(error)
     if code in _FULL:
         return f"disk is full at {folder}: free space and run the same command again"
     if code in _FORBIDDEN:
@@ -71,8 +75,8 @@ def _explain(folder: Path, error: OSError | RuntimeError | ValueError) -> str:
     gone = code == errno.ENOENT  # one file of a table, if LanceDB misses it
     if not isinstance(error, OSError) and (gone or (not code and _CORRUPTION.search(reason))):
         return f"index at {folder} is damaged ({reason}): {_remedy(folder)}"
-    if found:
-        reason = os.strerror(int(found.group(1)))
+    if code and not isinstance(error, OSError):
+        reason = os.strerror(code)
     return f"cannot use {folder} ({reason}): try again, then check the path and the disk"
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from kinoscope.durable import flush
+from kinoscope.durable import Flusher, flush
 from kinoscope.errors import IndexFault
 from kinoscope.index import manifest, migration, rows, salvage
 from kinoscope.index.manifest import Manifest, disk_faults
@@ -157,6 +157,7 @@ def _remedy(found: salvage.Salvage) -> str:
 
 def _go_back(folder: Path, table: Path, identity: Manifest, found: salvage.Salvage) -> None:
     import lancedb
+    import pyarrow as pa
 
     name = table.stem
     tables = lancedb.connect(folder)
@@ -171,15 +172,10 @@ def _go_back(folder: Path, table: Path, identity: Manifest, found: salvage.Salva
     (table / "_versions" / "latest_version_hint.json").unlink(missing_ok=True)
     if found.lost:
         stored = tables.open_table(name)
-        kept = [piece.to_batches() for piece in salvage.readable(stored)]
-        stored.add(_reader(stored.schema, kept), mode="overwrite")
-
-
-def _reader(schema: "pa.Schema", pieces: "list[list[pa.RecordBatch]]") -> "pa.RecordBatchReader":
-    import pyarrow as pa
-
-    batches = [batch for piece in pieces for batch in piece]
-    return pa.RecordBatchReader.from_batches(schema, batches)
+        batches = (batch for piece in salvage.readable(stored) for batch in piece.to_batches())
+        reader = pa.RecordBatchReader.from_batches(stored.schema, batches)
+        stored.add(reader, mode="overwrite")
+    Flusher(table).flush()
 
 
 def _settled(store: Store, write: bool) -> Iterator[Mending]:

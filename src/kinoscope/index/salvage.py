@@ -1,5 +1,6 @@
 """What can still be read of a damaged table: which version is whole, which rows of another are."""
 
+import errno
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -8,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from kinoscope.index.manifest import system_code
 from kinoscope.index.migration import schemas
 from kinoscope.index.tables import Panics, manifest_of, versions_of
 from kinoscope.types import EmbedderSpec
@@ -49,14 +51,19 @@ def examine(table: Path, spec: EmbedderSpec) -> Salvage:
     """Reads the newest version of a table, and older ones as long as it finds damage; no writes.
 
     A version that is whole is preferred to one of which some rows are lost, unless it has fewer.
+    Raises the plain error of a disk that refuses: that is no damage.
     """
     reason, newer, best = "", [], None
     for version in sorted(versions_of(table), reverse=True):
         lost_rows = _Losses()
         try:
             with opened(table, version, spec) as found:
+                if best is not None and found.count_rows() <= best.rows:
+                    newer.append(version)
+                    continue
                 rows = sum(len(piece) for piece in readable(found, lost_rows))
         except _UNREADABLE as error:
+            _require_damage(error)
             reason = reason or _first_line(error)
             newer.append(version)
             continue
@@ -126,6 +133,7 @@ def _pieces(table: "Table", first: int, end: int, losses: _Losses) -> "Iterator[
             piece = table.take_offsets(list(range(first, end))).to_arrow()
             piece.validate(full=True)
     except _UNREADABLE as error:
+        _require_damage(error)
         losses.reason = losses.reason or _first_line(error)
         if end - first <= _FEWEST_ROWS:
             losses.count += end - first
@@ -135,6 +143,12 @@ def _pieces(table: "Table", first: int, end: int, losses: _Losses) -> "Iterator[
         yield from _pieces(table, middle, end, losses)
     else:
         yield piece
+
+
+def _require_damage(error: OSError | RuntimeError | ValueError) -> None:
+    """A disk that refuses for now proves nothing: raises the error again unless a file is gone."""
+    if system_code(error) not in (None, errno.ENOENT):
+        raise error
 
 
 def _first_line(error: BaseException) -> str:
