@@ -15,7 +15,7 @@ VIDEOS = ("a.mp4", "b.mp4", "v_c.mp4", "film/film_1.mp4")
 """Files that annotations may name."""
 _NO_REFUSAL = (
     *(ArithmeticError, AssertionError, AttributeError, EOFError, ImportError, LookupError),
-    *(NameError, OSError, RuntimeError, SystemError, TypeError, ValueError),
+    *(NameError, OSError, RuntimeError, SyntaxError, SystemError, TypeError, ValueError),
 )
 
 

@@ -200,7 +200,7 @@ _RESULT = {
 }
 _CALIBRATION = asdict(Calibration(model="w0"))
 _MANIFEST = {"format": 3, "id": "0a", "spec": asdict(_SPEC)}
-_ENTRY = {"item": "a", "offset": 0, "shape": [2, 3], "dtype": "float32", "sha256": "00"}
+_ENTRY = {"item": "a", "offset": 0, "shape": [2, 3], "dtype": "<f4", "sha256": "00"}
 _VECTORS = {
     "data": [{"index": 0, "embedding": [1.0, 0.0]}, {"index": 1, "embedding": "AACAPwAAAAA="}]
 }
