@@ -2,13 +2,14 @@
 PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
+TOOLS  := .venv-tools/bin
 DEMO   := .demo
 
 RECIPES := startup hostile damage concepts_samples concepts_choices concepts_runtime concepts_openvino \
 	backbones interop index_speed query_speed latency crash world_speed train_speed world_mini samples_mini \
-	mini_speed eval_runtime serve_load serve_security
+	mini_speed eval_runtime faults fuzz serve_load serve_security
 
-.PHONY: demo test check docs results clean
+.PHONY: demo test check docs results lock audit sbom clean
 
 $(VENV)/.ready: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -40,12 +41,33 @@ docs: $(VENV)/.ready
 # Measures saved results again, but those that need the folder of a training. Each recipe also runs
 # alone: python -m recipes.NAME. The sprites of the generated world come by npm and apt-get.
 results: $(VENV)/.ready
-	$(BIN)/python -m pip install --quiet --editable '.[dev,runtimes]'
+	$(BIN)/python -m pip install --quiet --editable '.[dev,runtimes,fuzz]'
 	$(BIN)/kinoscope setup
 	$(BIN)/kinoscope setup mini
 	$(BIN)/kinoscope world fetch
 	for name in $(RECIPES); do \
 		$(BIN)/python -m recipes.$$name || exit 1; done
 
+# Tools that look at dependencies from outside, in an environment of their own.
+.venv-tools/.ready:
+	$(PYTHON) -m venv .venv-tools
+	$(TOOLS)/python -m pip install --quiet 'pip-tools>=7.6,<8' 'pip-audit>=2.10,<3' 'cyclonedx-bom>=7.5,<8'
+	touch $@
+
+# Pins what `pip install .` brings, with the hashes of all its files. PyTorch is the user's choice.
+lock: .venv-tools/.ready
+	$(TOOLS)/pip-compile --quiet --upgrade --generate-hashes --strip-extras --no-header --no-emit-options \
+		--no-emit-index-url --no-emit-trusted-host --no-emit-find-links \
+		--output-file requirements.lock pyproject.toml
+
+# Asks the registry which pinned packages have known holes; fails where it cannot say.
+audit: .venv-tools/.ready
+	$(TOOLS)/pip-audit --strict --require-hashes --disable-pip --requirement requirements.lock
+
+sbom: .venv-tools/.ready
+	mkdir -p build
+	$(TOOLS)/cyclonedx-py requirements requirements.lock --pyproject pyproject.toml \
+		--output-reproducible --of JSON --output-file build/sbom.cdx.json
+
 clean:
-	rm -rf $(VENV) $(DEMO) build src/*.egg-info .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) .venv-tools $(DEMO) build src/*.egg-info .mypy_cache .ruff_cache .pytest_cache

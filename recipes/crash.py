@@ -187,7 +187,7 @@ def disturb(
     moment is then tried on a new index; one that comes too late even there is drawn again.
     """
     outcome, moments = Outcome(), random.Random(seed)
-    undisturbed = _run(command(library, work / "undisturbed"))
+    undisturbed = run(command(library, work / "undisturbed"))
     outcome.undisturbed_s = round(undisturbed.spent_s, 3)
     truth = read_tables(work / "undisturbed")
     at_random, aimed = kills
@@ -197,17 +197,17 @@ def disturb(
         if moment_s is None:
             moment_s = moments.uniform(0, outcome.undisturbed_s)
         is_aimed = outcome.kills >= at_random
-        run = _run(command(library, index), Kill(moment_s, index if is_aimed else None))
-        killed, was_new = run.workers_left is not None, seen is _NOTHING
+        ended = run(command(library, index), Kill(moment_s, index if is_aimed else None))
+        killed, was_new = ended.workers_left is not None, seen is _NOTHING
         tables = read_tables(index)
         outcome.compare(tables, seen if killed else truth, truth)
         if killed:
-            outcome.count(run, index)
+            outcome.count(ended, index)
             outcome.kills_aimed += is_aimed
         number += not killed
         seen = tables if killed else _NOTHING
         moment_s = None if killed or was_new else moment_s
-    _run(command(library, index))
+    run(command(library, index))
     outcome.compare(read_tables(index), truth, truth)
     return outcome
 
@@ -228,7 +228,8 @@ class Run:
     workers_left: int | None = None
 
 
-def _run(command: Sequence[str], kill: Kill | None = None) -> Run:
+def run(command: Sequence[str], kill: Kill | None = None) -> Run:
+    """A command from its `READY` on, to its end, which must be a good one, or to a kill."""
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         line = process.stdout.readline().strip()

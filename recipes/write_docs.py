@@ -12,6 +12,7 @@ from kinoscope.evaluation.results import load_result
 from recipes import (
     api_docs,
     evaluation_tables,
+    fault_tables,
     serve_tables,
     thinking_tables,
     training_tables,
@@ -246,6 +247,10 @@ PAGES = {
     "docs/results.md": with_blocks(
         leaderboard=evaluation_tables.leaderboard,
         ablation=once_measured(training_tables.ablation_table, "ablation_gcm"),
+    ),
+    "docs/security.md": with_blocks(
+        faults=once_measured(fault_tables.matrix_table, "faults"),
+        fuzz=once_measured(fault_tables.fuzz_table, "fuzz"),
     ),
     "docs/thinking.md": with_blocks(
         study=once_measured(thinking_tables.study_table, "thinking_study")

@@ -15,6 +15,7 @@ import zipfile
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -35,6 +36,7 @@ _FORMAT = 1
 _DAMAGE = (
     *(OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile),
     MemoryError,  # a header that promises more than there is
+    TokenError,  # what NumPy says of some headers
     RuntimeError,  # an encrypted member, or JSON nested too deeply
 )
 

@@ -177,6 +177,7 @@ def index_health(store: "Store", embedder: "Embedder") -> Iterator[Check]:
     orphans = [str(n) for n in [store.count_orphans()] if n]
     yield _count("orphans", orphans, "clips of interrupted runs; the next index run drops them")
     yield _lost_clips(store.count_lost())
+    yield _damaged_clips(store)
 
 
 def _count(name: str, found: list[str], meaning: str) -> Check:
@@ -191,6 +192,17 @@ def _lost_clips(videos: int) -> Check:
         return Check(name="lost clips", verdict="ok", value=0, words="none")
     words = "videos without clips cannot be found; index again: they are decoded anew"
     return Check(name="lost clips", verdict="fail", value=videos, words=words)
+
+
+def _damaged_clips(store: "Store") -> Check:
+    from kinoscope.index.repair import damaged_videos
+
+    videos = len(damaged_videos(store))
+    if not videos:
+        words = "none" if not store.is_outdated() else "none seen; an old format has no checks"
+        return Check(name="damaged clips", verdict="ok", value=0, words=words)
+    words = "videos whose clips are not what was written: kinoscope doctor --repair --yes"
+    return Check(name="damaged clips", verdict="fail", value=videos, words=words)
 
 
 def _whole(embedder: "Embedder", clip: Frames) -> Float32:

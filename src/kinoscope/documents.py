@@ -1,5 +1,6 @@
 """What a caller gives to be embedded, recognised and checked before any work begins."""
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -125,13 +126,13 @@ def file_or_piece(name: str) -> Path | Excerpt:
     if not all(times):
         raise UsageError(f"{name}: write times as seconds, 75.5, or as 1:15.5")
     start_s, end_s = (_seconds(*time.groups()) for time in times if time)
-    if not start_s < end_s:
+    if not start_s < end_s < math.inf:
         raise UsageError(f"{name}: a piece begins before it ends, such as {path}@12-17")
     return Excerpt(Path(path), Span(start_s, end_s))
 
 
 def _seconds(hours: str | None, minutes: str | None, seconds: str) -> float:
-    return 3600 * int(hours or 0) + 60 * int(minutes or 0) + float(seconds)
+    return 3600 * float(hours or 0) + 60 * float(minutes or 0) + float(seconds)
 
 
 def is_file(name: str) -> bool:

@@ -16,3 +16,41 @@ def flush(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+class Flusher:
+    """Flushes what is new in a tree of files that others write, as LanceDB does a table.
+
+    A file counts as new when its name, inode, size or time is; a folder when its names are.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._files: set[tuple[object, ...]] = set()
+        self._names: dict[str, frozenset[str]] = {}
+
+    def flush(self) -> list[Path]:
+        """Waits for all that came since the last time, content before names; returns the files.
+
+        A file that vanishes meanwhile was not to stay. Raises `OSError` when the disk refuses.
+        """
+        new: list[Path] = []
+        for folder, _, names in os.walk(self._folder, topdown=False):
+            new += [path for name in names if self._flush_file(path := Path(folder, name))]
+            held = frozenset(path.name for path in Path(folder).iterdir())
+            if self._names.get(folder) != held:
+                flush(Path(folder))
+                self._names[folder] = held
+        return new
+
+    def _flush_file(self, path: Path) -> bool:
+        try:
+            status = path.stat()
+            key = (str(path), status.st_ino, status.st_size, status.st_mtime_ns)
+            if key in self._files:
+                return False
+            flush(path)
+        except FileNotFoundError:
+            return False
+        self._files.add(key)
+        return True

@@ -1,5 +1,7 @@
 """Decoders that go wrong on purpose; the workers of the tests import them by name."""
 
+import itertools
+import json
 import os
 import signal
 import sys
@@ -143,6 +145,51 @@ def garbage(request):
     time.sleep(3600)
 
 
+def _say(*messages):
+    """Writes past the worker to its parent, as an exploited decoder may, and says no more."""
+    lines = b"".join(json.dumps(message).encode() + b"\n" for message in messages)
+    for fd in range(3, 20):
+        try:
+            os.write(fd, lines)
+        except OSError:
+            continue
+    time.sleep(3600)
+
+
+_REPORT = {"frames_decoded": 1, "corrupt_packets": 0, "dropped_frames": 0, "end_s": 1.0}
+_ENDED = {"kind": "finished", "report": _REPORT | {"ends_early": False}, "cpu_s": 0.0}
+
+
+def ends_at_once(request):
+    """Says that a film is read of which it has shown nothing."""
+    yield next(made(request))
+    _say(_ENDED)
+
+
+def opens_twice(request):
+    opened = next(made(request))
+    yield opened
+    yield opened
+
+
+def goes_back(request):
+    """Shows what was before."""
+    opened, first, *_ = made(request)
+    yield from (opened, first, first)
+
+
+def changes_size(request):
+    """Shows pictures of two sizes."""
+    yield from itertools.islice(made(request), 2)
+    yield Frames(np.zeros((1, SIDE_PX, 2 * SIDE_PX, 3), np.uint8), np.array([9.0]))
+
+
+def speaks_for_others(request):
+    """Ends its film, and then one that another asked for."""
+    yield from itertools.islice(made(request), 2)
+    _say(_ENDED, _ENDED)
+
+
 def endless(request):
     """More frames than anybody takes; measures back-pressure by the time it spends."""
     yield next(made(request, seconds=1e5))
@@ -162,5 +209,6 @@ BY_NAME = {
     for f in (
         *(segfault, raises, hang, trickle, slow, undeclared, chatter, bomb),
         *(vanish, change, torn, garbage, endless, modules),
+        *(ends_at_once, opens_twice, goes_back, changes_size, speaks_for_others),
     )
 }

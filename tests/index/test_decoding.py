@@ -143,6 +143,10 @@ def test_requests_may_be_added_meanwhile(tmp_path):
         ("segfault", "crashed", r"segfault\.mp4 ended its decoding process \(signal SIGSEGV\)"),
         ("raises", "crashed", r"\(exit code 1: RuntimeError: a mistake of ours\)"),
         ("garbage", "crashed", "ended its decoding process"),
+        ("ends_at_once", "crashed", "ended its decoding process"),
+        ("opens_twice", "crashed", "ended its decoding process"),
+        ("goes_back", "crashed", "ended its decoding process"),
+        ("changes_size", "crashed", "ended its decoding process"),
         ("bomb", "too_large", "needs more memory to decode than a worker may use"),
         ("vanish", "missing", r"vanish\.mp4 vanished while it was read"),
         ("change", "changed", "changed while it was read"),
@@ -160,6 +164,14 @@ def test_a_file_that_goes_wrong_costs_itself_only(tmp_path, kind, fault, words):
     assert re.search(words, last.message), last.message
     for others in events.values():
         assert [type(event) for event in others] == [Opened, Chunk, Chunk, Chunk, Finished]
+
+
+def test_a_process_that_speaks_for_another_film_is_ended(tmp_path):
+    requests = [request(tmp_path / f"{name}.mp4") for name in ("speaks_for_others", "b", "c")]
+    events = run(requests, workers=1)
+    assert [type(event) for event in events["speaks_for_others.mp4"]] == [Opened, Chunk, Finished]
+    ends = [events[name][-1] for name in ("b.mp4", "c.mp4")]
+    assert [type(end) for end in ends] == [Failed, Finished], "b is tried again with --retry"
 
 
 @pytest.mark.parametrize(("content", "fault"), [(b"", "empty"), (b"text", "not_media")])

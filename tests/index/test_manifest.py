@@ -21,7 +21,8 @@ from tests.made_index import made_store, random_clips, row, spec
 def test_a_manifest_names_format_and_spec(tmp_path) -> None:
     store = made_store(tmp_path / "index", {})
     values = json.loads((store.folder / "kinoscope.json").read_text())
-    assert values["format"] == 1
+    assert values["format"] == 3
+    assert (store.folder / "kinoscope.copy.json").read_text() == json.dumps(values, indent=1)
     assert values["spec"] == vars(spec())
     assert Store.open(store.folder).spec == spec()
 
@@ -37,8 +38,8 @@ def test_two_indexes_are_told_apart_even_in_the_same_folder(tmp_path) -> None:
 def test_a_newer_format_asks_for_an_upgrade(tmp_path) -> None:
     store = made_store(tmp_path / "index", {})
     path = store.folder / "kinoscope.json"
-    path.write_text(json.dumps({"format": 3, "anything": "else"}))
-    with pytest.raises(IndexFault, match="format 3, this version reads up to 2: upgrade"):
+    path.write_text(json.dumps({"format": 4, "anything": "else"}))
+    with pytest.raises(IndexFault, match="format 4, this version reads up to 3: upgrade"):
         Store.open(store.folder)
 
 
@@ -74,7 +75,9 @@ DAMAGED = {
 @pytest.mark.parametrize("content", DAMAGED.values(), ids=DAMAGED)
 def test_a_damaged_manifest_is_named_with_the_remedy(tmp_path, content) -> None:
     (tmp_path / "kinoscope.json").write_bytes(content)
-    with pytest.raises(IndexFault, match=r"kinoscope.json is damaged \(.+\): delete the index"):
+    with pytest.raises(
+        IndexFault, match=r"kinoscope.json is damaged \(.+\): see what can be saved"
+    ):
         Store.open(tmp_path)
 
 
@@ -123,7 +126,7 @@ def test_other_users_can_read_an_index(tmp_path) -> None:
 def test_a_lost_table_is_named_with_the_remedy(tmp_path) -> None:
     store = made_store(tmp_path / "index", {"a": random_clips(2)})
     shutil.rmtree(store.folder / "clips.lance")
-    with pytest.raises(IndexFault, match="index again"):
+    with pytest.raises(IndexFault, match="kinoscope doctor --repair"):
         store.clips()
     with pytest.raises(IndexFault, match=r"clips\.lance is missing"):
         store.versions()
@@ -134,7 +137,10 @@ def test_a_damaged_table_is_named_with_the_remedy(tmp_path, part) -> None:
     store = made_store(tmp_path / "index", {"a": random_clips(2)})
     for path in (store.folder / "files.lance" / part).iterdir():
         path.write_bytes(b"\x00" * 30)
-    with pytest.raises(IndexFault, match=r"is damaged \(.+\): delete the folder and index again"):
+    with pytest.raises(
+        IndexFault,
+        match=r"is damaged \(.+\): see what can be saved with `kinoscope doctor --repair --index /",
+    ):
         store.files()
 
 
@@ -254,6 +260,37 @@ def test_a_limit_on_file_size_is_a_full_disk_too(tmp_path) -> None:
     assert contents(store) == before
 
 
+def test_a_write_that_finds_half_its_room_is_no_commit(tmp_path) -> None:
+    """LanceDB says nothing then: every limit between nothing and enough is tried."""
+    store = made_store(tmp_path / "index", {"a": random_clips(2)})
+    program = (
+        "import pathlib, resource, sys\n"
+        "from kinoscope.errors import IndexFault\n"
+        "from kinoscope.index.store import Store\n"
+        "from tests.made_index import random_clips, row\n"
+        "store, told = Store.open(pathlib.Path(sys.argv[1])), []\n"
+        "hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]\n"
+        "for limit in (800, 1200, 1600, 2000, 2400, 2800, 4000):\n"
+        "    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))\n"
+        "    try:\n"
+        "        store.commit([(f'v{limit}', random_clips(3))], [row('/x', f'v{limit}')])\n"
+        "        told.append(limit)\n"
+        "    except IndexFault as error:\n"
+        "        assert 'disk is full' in str(error), error\n"
+        "    resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))\n"
+        "    assert set(store.clips().video_ids) == {'a', *(f'v{n}' for n in told[-1:])}\n"
+        "print(told)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(store.folder)],
+        capture_output=True,
+        text=True,
+        cwd=Path(__file__).parents[2],
+    )
+    assert done.stdout == "[4000]\n", done.stderr
+    assert set(store.clips().video_ids) == {"a", "v4000"}
+
+
 @pytest.mark.parametrize(
     ("error", "words"),
     [
@@ -265,9 +302,9 @@ def test_a_limit_on_file_size_is_a_full_disk_too(tmp_path) -> None:
         ),
         (RuntimeError("lance error: IO: No space (os error 28), /src/a.rs:1"), "disk is full"),
         (RuntimeError("lance error: bad magic, /src/a.rs:1"), r"\(lance error: bad magic\)"),
-        (ValueError("file is corrupt"), r"damaged \(file is corrupt\): delete the folder"),
-        (RuntimeError("Not found: clips.lance/data/1.lance"), "delete the folder"),
-        (RuntimeError("lance error: No such file (os error 2)"), "delete the folder"),
+        (ValueError("file is corrupt"), r"damaged \(file is corrupt\): see what can be saved"),
+        (RuntimeError("Not found: clips.lance/data/1.lance"), "see what can be saved"),
+        (RuntimeError("lance error: No such file (os error 2)"), "see what can be saved"),
     ],
 )
 def test_each_kind_of_disk_error_has_its_sentence(tmp_path, error, words) -> None:
@@ -294,7 +331,7 @@ def test_an_error_that_may_pass_costs_no_index(tmp_path, error, words) -> None:
     wanted = pytest.raises(IndexFault, match=rf"\({words}\): try again")
     with wanted as caught, manifest.disk_faults(tmp_path):
         raise error
-    assert "delete" not in str(caught.value)
+    assert "repair" not in str(caught.value)
     assert "damaged" not in str(caught.value)
 
 

@@ -175,12 +175,23 @@ def doctor(
     options: ModelOptions = None,
     thinking: ThinkingRule = None,
     max_steps: MaxSteps = None,
+    repair: Annotated[
+        bool, typer.Option("--repair", help="Say what is wrong with the index, and what mends it.")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="With --repair: do it.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Measure what works here.
 
-    Checks weights, model, decoding and index, and says what the model cannot see.
+    Checks weights, model, decoding and index, and says what the model cannot see. With --repair
+    it looks at the index alone: unreadable versions of its tables are set aside, and what is
+    damaged is forgotten, so that the next index run decodes it again; no undamaged row is lost.
     """
+    if repair:
+        _repair(index_folder(index), yes, as_json)
+        return
+    if yes:
+        raise UsageError("--yes belongs to --repair: give both")
     from kinoscope.doctor import examine
     from kinoscope.embedder import Embedder
     from kinoscope.index.handle import Index
@@ -203,3 +214,19 @@ def doctor(
         failed += [check.name] if check.verdict == "fail" else []
     if failed:
         raise IndexFault(f"failed: {', '.join(failed)}")
+
+
+def _repair(folder: Path, yes: bool, as_json: bool) -> None:
+    from dataclasses import asdict
+
+    from kinoscope.index.repair import repair
+
+    waiting = 0
+    for mending in repair(folder, write=yes):
+        waiting += not mending.done
+        verdict = "done" if mending.done else "to do"
+        words = f"{verdict:>5}  {mending.name:<14} {mending.wrong}; {mending.remedy}"
+        out(json.dumps(asdict(mending)) if as_json else words)
+    if waiting:
+        raise IndexFault(f"{waiting} to mend in {folder}: add --yes to do it")
+    say(f"{folder} is sound")

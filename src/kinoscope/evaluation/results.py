@@ -104,7 +104,7 @@ def load_result(name: str, *, folder: Path = FOLDER) -> Result:
         return Result(metrics=metrics, **content)
     except FileNotFoundError:
         raise UsageError(f"no result {path}: run python -m recipes.{name}") from None
-    except (ValueError, TypeError, AttributeError, KeyError) as error:
+    except (ValueError, TypeError, AttributeError, KeyError, RecursionError) as error:
         raise UsageError(f"{path} is not a saved result: run python -m recipes.{name}") from error
 
 

@@ -2,8 +2,6 @@
 
 import contextlib
 import fcntl
-import json
-import math
 import os
 import queue
 import select
@@ -17,19 +15,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, Self, get_args
-
-import numpy as np
+from typing import IO, Any, Self
 
 from kinoscope.errors import MediaFault, SetupError, UsageError
+from kinoscope.index.messages import Message, read_message
 from kinoscope.index.worker import Decode, DecodeRequest, decode_file, encode_request
 from kinoscope.types import Frames
 from kinoscope.video import DecodeReport, VideoInfo
 
 _PROGRAM = "from kinoscope.index.worker import main; main()"
 _PIPE_BYTES = 2**20
-_MAX_HEADER_BYTES = 2**20
-_MAX_FRAMES_BYTES = 2**30
 # Bounds memory: when there is no more room, workers wait. So many that a worker goes on decoding
 # while the model looks at 32 frames; 6.5 MB a worker at 4 frames of 260 px.
 _INBOX_MESSAGES = 8
@@ -164,6 +159,8 @@ class DecodePool:
             worker.ready = True
         elif message[0]["kind"] == "dying":
             worker.last_words = f": {message[0]['reason']}"
+        elif not worker.may_say(*message):  # some film has taken it over
+            yield from self._bury(worker)
         else:
             yield worker.understand(*message)
 
@@ -200,8 +197,7 @@ class DecodePool:
             yield Failed(worker.request, "crashed", f"{path} ended its decoding process ({died})")
 
 
-_Message = tuple[dict[str, Any], Frames | None]
-_Inbox = queue.Queue[tuple["_Worker", _Message | None]]
+_Inbox = queue.Queue[tuple["_Worker", Message | None]]
 
 
 class _Worker:
@@ -226,6 +222,8 @@ class _Worker:
         self.busy_s = 0.0
         self._limits = limits
         self._film_s = 0.0
+        self._opened = False
+        self._last: Frames | None = None
         self._taken_s = 0.0
         self._reading_since_s: float | None = None
         self._thread = threading.Thread(target=self._read_all, args=(inbox,), daemon=True)
@@ -239,10 +237,32 @@ class _Worker:
         """Starts on a file."""
         assert self.process.stdin is not None
         self.request, self.busy_s, self._taken_s = request, 0.0, time.monotonic()
-        self._film_s = 0.0
+        self._film_s, self._opened, self._last = 0.0, False, None
         with contextlib.suppress(BrokenPipeError):  # it just died: the thread will say so
             self.process.stdin.write(encode_request(request))
             self.process.stdin.flush()
+
+    def may_say(self, header: dict[str, Any], frames: Frames | None) -> bool:
+        """Whether it is time for this: a file is asked for, opened, shown in order, then ended."""
+        if self.request is None:
+            return False
+        match header["kind"]:
+            case "opened":
+                return not self._opened
+            case "frames":
+                return self._opened and frames is not None and self._goes_on(frames)
+            case "finished":
+                return self._last is not None
+            case kind:
+                return bool(kind == "failed")
+
+    def _goes_on(self, frames: Frames) -> bool:
+        """Whether frames are as large as those before, and later."""
+        last, self._last = self._last, frames
+        if last is None:
+            return len(frames) > 0
+        same = last.rgb_FHWC.shape[1:] == frames.rgb_FHWC.shape[1:]
+        return same and len(frames) > 0 and bool(frames.times_F[0] > last.times_F[-1])
 
     def understand(self, header: dict[str, Any], frames: Frames | None) -> Event:
         """A message as what it means for the file in work."""
@@ -250,6 +270,7 @@ class _Worker:
         assert request is not None, header
         match header["kind"]:
             case "opened":
+                self._opened = True
                 info = VideoInfo(**{**header["info"], "path": Path(request.file.path)})
                 self._film_s = info.declared_duration_s or 0.0
                 return Opened(request, info)
@@ -262,7 +283,6 @@ class _Worker:
                 return Finished(request, DecodeReport(**header["report"]), header["cpu_s"])
             case _:
                 self.request = None
-                assert header["fault"] in get_args(MediaFault), header
                 return Failed(request, header["fault"], header["message"], header["cpu_s"])
 
     def overdue(self) -> str:
@@ -299,38 +319,13 @@ class _Worker:
     def _read_all(self, inbox: _Inbox) -> None:
         stream = self.process.stdout
         assert stream is not None
-        message: _Message | None = ({}, None)
+        message: Message | None = ({}, None)
         while message is not None:
             self._reading_since_s = time.monotonic()
-            message = _read_message(stream)
+            message = read_message(stream)
             self.busy_s += time.monotonic() - max(self._reading_since_s, self._taken_s)
             self._reading_since_s = None
             inbox.put((self, message))
-
-
-def _read_message(stream: IO[bytes]) -> _Message | None:
-    """None at the end of the stream, also in the middle of a message, and for nonsense."""
-    try:
-        header = json.loads(stream.readline(_MAX_HEADER_BYTES))
-        if header["kind"] != "frames":
-            return header, None
-        shape = tuple(header["shape"])
-        if len(shape) != 4 or math.prod(shape) > _MAX_FRAMES_BYTES:
-            return None
-        times_F, rgb_FHWC = np.empty(shape[0], np.float64), np.empty(shape, np.uint8)
-        for array in (times_F, rgb_FHWC):
-            _fill(stream, array.data.cast("B"))
-        return header, Frames(rgb_FHWC, times_F)
-    except (ValueError, KeyError, TypeError, EOFError):
-        return None
-
-
-def _fill(stream: IO[bytes], buffer: memoryview) -> None:
-    while buffer:
-        count = stream.readinto(buffer)  # type: ignore[attr-defined]
-        if not count:
-            raise EOFError
-        buffer = buffer[count:]
 
 
 def _environment() -> dict[str, str]:

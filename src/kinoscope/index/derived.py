@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from tokenize import TokenError
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
@@ -19,6 +20,7 @@ from kinoscope.durable import flush
 from kinoscope.embedder import PRIOR_VIDEOS
 from kinoscope.errors import IndexFault, UsageError
 from kinoscope.index.catalog import Catalog, build_catalog
+from kinoscope.index.manifest import DERIVED
 from kinoscope.index.store import Store
 from kinoscope.index.vectors import (
     EXACT_LIMIT,
@@ -37,7 +39,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 FORMAT = 3
-FOLDER = "derived"
+FOLDER = DERIVED
 _NAMES = "names.json"
 _SCAN = "scan.tv"
 _BLOCK = 65_536
@@ -120,6 +122,22 @@ def open_derived(
     return _derived(stamp, catalog, scan, reference_mean_D)
 
 
+def differs(store: Store) -> str:
+    """How saved arrays of the present state differ from the tables; empty if not, or if absent."""
+    versions, files, clips = store.snapshot()
+    try:
+        saved = _load(store.folder / FOLDER / stamp_of(store, versions), None, EXACT_LIMIT).catalog
+    except FileNotFoundError:
+        return ""
+    except (OSError, ValueError, KeyError, TypeError, EOFError) as error:
+        return f"damaged ({error})"
+    true = build_catalog(clips, files)
+    arrays = (n for n in _ARRAYS if not np.array_equal(getattr(saved, n), getattr(true, n)))
+    lists = (name for name in _LISTS if getattr(saved, name) != getattr(true, name))
+    wrong = [*arrays, *lists]
+    return f"{', '.join(wrong)} are not those of the tables" if wrong else ""
+
+
 def stamp_of(store: Store, versions: tuple[int, int] | None = None) -> str:
     """Names one state of one index: a change of either table or a new index gives another."""
     clips, files = versions or store.versions()
@@ -142,7 +160,10 @@ def _check_lengths(folder: Path, vectors_ND: Float32) -> None:
     for first in range(0, len(vectors_ND), _BLOCK):
         lengths_N = np.linalg.norm(vectors_ND[first : first + _BLOCK], axis=1)
         if not (np.abs(lengths_N - 1) < 1e-3).all():  # also false for NaN
-            raise IndexFault(f"{folder} holds damaged vectors: delete the folder and index again")
+            raise IndexFault(
+                f"{folder} holds damaged vectors: see what can be saved with"
+                f" `kinoscope doctor --repair --index {folder}`"
+            )
 
 
 def _derived(
@@ -187,7 +208,10 @@ def _load(folder: Path, reference_mean_D: Float32 | None, exact_limit: int) -> D
 
 
 def _load_array(path: Path, kind: "type[np.generic]", dimensions: int) -> "np.ndarray[Any, Any]":
-    array = np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
+    try:
+        array = np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
+    except TokenError as error:  # what NumPy says of some damaged headers
+        raise ValueError(f"{path.name} has no header ({error})") from error
     if array.dtype != kind or array.ndim != dimensions:
         raise ValueError(f"{path.name} holds {array.dtype} {list(array.shape)}")
     return array

@@ -11,17 +11,21 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from kinoscope.durable import flush
 from kinoscope.errors import IndexFault, UsageError
+from kinoscope.index.tables import Panics
 from kinoscope.types import EmbedderSpec
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock
 
-FORMAT = 2
-_WITHOUT_THOUGHTS = 1
-"""What an index is written as whose model does not think: earlier versions read it too."""
+FORMAT = 3
+"""1: clips without thoughts; 2: with them; 3: each clip with a check, the manifest twice."""
 MANIFEST = "kinoscope.json"
+COPY = "kinoscope.copy.json"
 SOURCES = "sources.json"
+DERIVED = "derived"
+"""Search arrays, named by versions of the tables: they leave when a version is taken back."""
 LOCK = "writer.lock"
 WRITER = "writer.pid"
 
@@ -42,21 +46,27 @@ class Manifest:
 
     id: str
     spec: EmbedderSpec
+    format: int = FORMAT
 
 
 @contextmanager
 def disk_faults(folder: Path) -> Iterator[None]:
     """Turns what the disk or LanceDB says about `folder` into one `IndexFault` sentence."""
     try:
-        yield
+        with Panics():
+            yield
     except (OSError, RuntimeError, ValueError) as error:
         raise IndexFault(_explain(folder, error)) from error
 
 
-def _explain(folder: Path, error: OSError | RuntimeError | ValueError) -> str:
-    """LanceDB gives a system error as text: `... No space left on device (os error 28), ...`."""
+def system_code(error: BaseException) -> int | None:
+    """The number of a system error, which LanceDB gives as text: `... (os error 28), ...`."""
     found = re.search(r"\(os error (\d+)\)", str(error))
-    code = int(found.group(1)) if found else getattr(error, "errno", None)
+    return int(found.group(1)) if found else getattr(error, "errno", None)
+
+
+def _explain(folder: Path, error: OSError | RuntimeError | ValueError) -> str:
+    code = system_code(error)
     if code in _FULL:
         return f"disk is full at {folder}: free space and run the same command again"
     if code in _FORBIDDEN:
@@ -64,10 +74,14 @@ def _explain(folder: Path, error: OSError | RuntimeError | ValueError) -> str:
     reason = _reason(error)
     gone = code == errno.ENOENT  # one file of a table, if LanceDB misses it
     if not isinstance(error, OSError) and (gone or (not code and _CORRUPTION.search(reason))):
-        return f"index at {folder} is damaged ({reason}): delete the folder and index again"
-    if found:
-        reason = os.strerror(int(found.group(1)))
+        return f"index at {folder} is damaged ({reason}): {_remedy(folder)}"
+    if code and not isinstance(error, OSError):
+        reason = os.strerror(code)
     return f"cannot use {folder} ({reason}): try again, then check the path and the disk"
+
+
+def _remedy(folder: Path) -> str:
+    return f"see what can be saved with `kinoscope doctor --repair --index {folder}`"
 
 
 def _reason(error: OSError | RuntimeError | ValueError) -> str:
@@ -86,21 +100,26 @@ def write_json(path: Path, value: object) -> None:
                 stream.flush()
                 os.fsync(stream.fileno())
             draft.replace(path)
+            flush(path.parent)
         finally:
             draft.unlink(missing_ok=True)
 
 
-def write_manifest(folder: Path, spec: EmbedderSpec) -> Manifest:
-    """Makes `folder` an index: the last step of creation."""
-    manifest = Manifest(id=uuid.uuid4().hex, spec=spec)
-    form = FORMAT if spec.thinks else _WITHOUT_THOUGHTS
-    write_json(folder / MANIFEST, {"format": form, "id": manifest.id, "spec": asdict(spec)})
-    return manifest
+def write_manifest(folder: Path, manifest: Manifest) -> None:
+    """Makes `folder` an index: the last step of creation. The copy is for a repair alone."""
+    values = {"format": manifest.format, "id": manifest.id, "spec": asdict(manifest.spec)}
+    write_json(folder / COPY, values)
+    write_json(folder / MANIFEST, values)
 
 
-def read_manifest(folder: Path) -> Manifest:
+def new_manifest(spec: EmbedderSpec) -> Manifest:
+    """With an id that no other index has."""
+    return Manifest(id=uuid.uuid4().hex, spec=spec)
+
+
+def read_manifest(folder: Path, name: str = MANIFEST) -> Manifest:
     """Raises `IndexFault` if `folder` is missing, foreign, damaged or of a newer format."""
-    path = folder / MANIFEST
+    path = folder / name
     try:
         values = json.loads(path.read_bytes())
     except (FileNotFoundError, NotADirectoryError):
@@ -115,11 +134,18 @@ def read_manifest(folder: Path) -> Manifest:
 def _absent(folder: Path) -> str:
     if not folder.exists():
         return f"no index at {folder}: create it with `kinoscope index`, or check the path"
+    if (folder / COPY).exists():
+        return without_manifest(folder)
     return f"{folder} is not a Kinoscope index (no {MANIFEST} inside): check the path"
 
 
+def without_manifest(folder: Path) -> str:
+    """A sentence about an index of which only the copy of the manifest is left."""
+    return f"{folder} has lost its {MANIFEST}: {_remedy(folder)}"
+
+
 def _damaged(path: Path, reason: str) -> str:
-    return f"{path} is damaged ({reason}): delete the index folder and index again"
+    return f"{path} is damaged ({reason}): {_remedy(path.parent)}"
 
 
 def _checked(path: Path, values: object) -> Manifest:
@@ -139,7 +165,7 @@ def _checked(path: Path, values: object) -> Manifest:
         raise IndexFault(_damaged(path, str(error))) from None
     if not 1 <= spec.dimension <= _LARGEST_DIMENSION:
         raise IndexFault(_damaged(path, f"dimension {spec.dimension}"))
-    return Manifest(id=values["id"], spec=spec)
+    return Manifest(id=values["id"], spec=spec, format=values["format"])
 
 
 def _is_id(value: object) -> bool:

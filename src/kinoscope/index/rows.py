@@ -1,5 +1,6 @@
 """Rows of an index as values and as Arrow tables: files, clips, and their order."""
 
+import hashlib
 import math
 import os
 from collections.abc import Collection, Mapping, Sequence
@@ -18,6 +19,8 @@ FileState = Literal["indexed", "failed"]
 _CLIP_COLUMNS = ("clip_id", "video_id", "scale", "start_s", "end_s", "vector")
 THOUGHT_COLUMNS = ("steps", "reason")
 """Of an index whose model thinks, see `ClipEmbeddings`."""
+CHECK = "check"
+"""What `checks_of` says of a clip's other columns; absent below format 3."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,7 +120,7 @@ def file_schema() -> "pa.Schema":
     return pa.schema([("path", pa.binary()), *columns[1:]])
 
 
-def clip_schema(spec: EmbedderSpec) -> "pa.Schema":
+def clip_schema(spec: EmbedderSpec, *, checked: bool = True) -> "pa.Schema":
     """Columns of `clips`; `vector` has `dimension` float32 values. Thoughts have two more."""
     import pyarrow as pa
 
@@ -125,7 +128,30 @@ def clip_schema(spec: EmbedderSpec) -> "pa.Schema":
     columns = list(zip(_CLIP_COLUMNS, kinds, strict=True))
     if spec.thinks:
         columns += zip(THOUGHT_COLUMNS, (pa.int64(), pa.string()), strict=True)
-    return pa.schema(columns)
+    return pa.schema([*columns, (CHECK, pa.int64())] if checked else columns)
+
+
+def checks_of(clips: "pa.Table") -> Int64:
+    """Eight bytes of BLAKE2b of each row, over all columns but `check`: damage changes them."""
+    names = [name for name in clips.column_names if name not in ("vector", CHECK)]
+    told = zip(*(clips[name].to_pylist() for name in names), strict=True)
+    checks_N = np.empty(len(clips), np.int64)
+    row = 0
+    for chunk in clips["vector"].chunks:
+        vectors_ND = chunk.flatten().to_numpy().reshape(len(chunk), chunk.type.list_size)
+        for vector_D, values in zip(vectors_ND, told, strict=False):
+            digest = hashlib.blake2b(vector_D.tobytes(), digest_size=8)
+            digest.update(repr(values).encode())
+            checks_N[row] = int.from_bytes(digest.digest(), "little", signed=True)
+            row += 1
+    return checks_N
+
+
+def with_checks(clips: "pa.Table") -> "pa.Table":
+    """The same clips, each with its check."""
+    import pyarrow as pa
+
+    return clips.append_column(CHECK, pa.array(checks_of(clips)))
 
 
 def arrow_of_files(rows: Collection[FileRow]) -> "pa.Table":
@@ -172,7 +198,7 @@ def arrow_of_clips(videos: Mapping[str, ClipEmbeddings], spec: EmbedderSpec) -> 
     if spec.thinks:
         reasons = [reason for clips in videos.values() for reason in clips.reasons]
         columns |= zip(THOUGHT_COLUMNS, (steps, reasons), strict=True)
-    return pa.table(columns, schema=clip_schema(spec))
+    return with_checks(pa.table(columns, schema=clip_schema(spec, checked=False)))
 
 
 def clips_of_arrow(table: "pa.Table", visible: Collection[str], dimension: int) -> ClipTable:

@@ -12,12 +12,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from kinoscope.durable import Flusher
 from kinoscope.errors import IndexFault
-from kinoscope.index import manifest, rows
+from kinoscope.index import manifest, migration, rows
 from kinoscope.index.manifest import Manifest, disk_faults
 from kinoscope.index.rows import ClipTable as ClipTable
 from kinoscope.index.rows import FileRow as FileRow
 from kinoscope.index.scan import absolute
+from kinoscope.index.tables import any_of, cut_short, go_back, version_of
 from kinoscope.types import ClipEmbeddings, EmbedderSpec
 
 if TYPE_CHECKING:
@@ -29,11 +31,12 @@ log = logging.getLogger(__name__)
 
 # LanceDB keeps superseded data this long, so that a reader in the middle of a load finds its files
 KEEP_OLD_VERSIONS = timedelta(hours=1)
+_ALL_OLD_VERSIONS = timedelta(days=36_500)
 _DELETE_AT_ONCE = 1000
 # the key that is unique in a table, and the column whose rows are replaced together
 _KEYS = {"clips": ("clip_id", "video_id"), "files": ("path", "path")}
 # what a creation that was killed may have left behind
-_OWN_ENTRIES = {"clips.lance", "files.lance", manifest.LOCK, manifest.WRITER}
+_OWN_ENTRIES = {"clips.lance", "files.lance", manifest.COPY, manifest.LOCK, manifest.WRITER}
 
 
 class Store:
@@ -41,6 +44,7 @@ class Store:
 
     Write order is clips, then files; remove order is files, then clips. A clip is visible only if
     an indexed file has its video, so that a kill at any moment leaves each video whole or absent.
+    Each step waits for the disk before the next begins: a power cut does no more than a kill.
     Every method raises `IndexFault` when the disk or the tables fail.
     """
 
@@ -48,6 +52,7 @@ class Store:
         self.folder = folder
         self.id = identity.id
         self.spec = identity.spec
+        self.format = identity.format
         self._known: dict[str, set[object]] | None = None
         self._replaced_files = False
 
@@ -67,7 +72,8 @@ class Store:
         with manifest.locked(folder, manifest.writer_lock(folder)), disk_faults(folder):
             _require_vacant(folder)  # another process may have been faster
             _create_tables(folder, spec)
-            identity = manifest.write_manifest(folder, spec)
+            identity = manifest.new_manifest(spec)
+            manifest.write_manifest(folder, identity)
         return cls(folder, identity)
 
     @classmethod
@@ -79,6 +85,10 @@ class Store:
     @cached_property
     def _lock(self) -> "BaseFileLock":
         return manifest.writer_lock(self.folder)
+
+    @cached_property
+    def _flushers(self) -> dict[str, Flusher]:
+        return {name: Flusher(self.folder / f"{name}.lance") for name in _KEYS}
 
     # --- what is watched
 
@@ -106,13 +116,15 @@ class Store:
     def writing(self) -> Iterator[None]:
         """Holds the writer's lock over several changes; each change alone takes it by itself.
 
-        Drops on entry what a killed run left, and forgets files whose clips are lost.
-        Raises `IndexFault` if another process writes.
+        Brings an older format up to this one, drops on entry what a killed run left, and forgets
+        files whose clips are lost. Raises `IndexFault` if another process writes.
         """
         with manifest.locked(self.folder, self._lock):
             if self._lock.lock_counter > 1:
                 yield
                 return
+            self._settle()
+            self._upgrade()
             self._forget_lost()
             self.drop_orphans()
             try:
@@ -153,6 +165,13 @@ class Store:
                 self.drop_orphans()
             return len(gone)
 
+    def forget(self, videos: Collection[str]) -> None:
+        """Forgets videos with all their paths: the next scan finds new files there."""
+        with self.writing():
+            if videos:
+                self._forget_files(set(videos))
+                self.drop_orphans()
+
     def drop_orphans(self) -> int:
         """Deletes clips without an indexed file; returns how many videos they belonged to."""
         with manifest.locked(self.folder, self._lock):
@@ -170,10 +189,39 @@ class Store:
         return len(self._lost())
 
     def compact(self) -> None:
-        """Joins small pieces and frees superseded data older than `KEEP_OLD_VERSIONS`."""
-        with self.writing(), disk_faults(self.folder):
-            for name in _KEYS:
-                self._table(name).optimize(cleanup_older_than=KEEP_OLD_VERSIONS)
+        """Joins small pieces and frees superseded data older than `KEEP_OLD_VERSIONS`.
+
+        The joined pieces are on the disk before those that they replace leave it.
+        """
+        with self.writing():
+            for age in (_ALL_OLD_VERSIONS, KEEP_OLD_VERSIONS):
+                for name in _KEYS:
+                    with self._changing(name) as table:
+                        table.optimize(cleanup_older_than=age)
+
+    def _settle(self) -> None:
+        """Waits until both tables are on the disk, also what an earlier process wrote."""
+        with disk_faults(self.folder):
+            for flusher in self._flushers.values():
+                flusher.flush()
+
+    def is_outdated(self) -> bool:
+        """Whether the index has an earlier format, which the next writer brings up to date."""
+        with disk_faults(self.folder):
+            checked = rows.CHECK in self._table("clips").schema.names
+        return self.format < manifest.FORMAT or not checked
+
+    def _upgrade(self) -> None:
+        """The manifest first: older versions of Kinoscope then ask for an upgrade."""
+        if not self.is_outdated():
+            return
+        log.warning("bringing %s to format %d", self.folder, manifest.FORMAT)
+        identity = Manifest(id=self.id, spec=self.spec)
+        manifest.write_manifest(self.folder, identity)
+        self.format = identity.format
+        with self._changing("clips") as clips:
+            if rows.CHECK not in clips.schema.names:
+                migration.add_checks(clips)
 
     def _orphans(self) -> set[Any]:
         indexed = self._column("files", "video_id", "state = 'indexed'")
@@ -191,9 +239,11 @@ class Store:
         """Deletes file rows without clips in one step: the next scan finds new files there."""
         if lost := self._lost():
             log.warning("%s has lost the clips of %d videos: index again", self.folder, len(lost))
-            with disk_faults(self.folder):
-                condition = f"state = 'indexed' AND {_any_of('video_id', lost)}"
-                self._table("files").delete(condition)
+            self._forget_files(lost)
+
+    def _forget_files(self, videos: set[Any]) -> None:
+        with self._changing("files") as files:
+            files.delete(f"state = 'indexed' AND {any_of('video_id', videos)}")
 
     def _load_known(self) -> dict[str, set[object]]:
         """Groups present in each table; kept up to date while the lock is held."""
@@ -201,17 +251,28 @@ class Store:
             self._known = {name: self._column(name, group) for name, (_, group) in _KEYS.items()}
         return self._known
 
+    @contextmanager
+    def _changing(self, name: str) -> "Iterator[Table]":
+        """A table to be changed: afterwards the change is on the disk, whole, or taken back."""
+        folder = self.folder / f"{name}.lance"
+        with disk_faults(self.folder):
+            before = version_of(folder)
+            yield self._table(name)
+            if torn := cut_short(self._flushers[name].flush()):
+                go_back(folder, before)
+                shutil.rmtree(self.folder / manifest.DERIVED, ignore_errors=True)
+                raise OSError(errno.ENOSPC, "cut short", str(torn[0]))
+
     def _put(self, name: str, table: "pa.Table", groups: set[Any]) -> None:
         """One atomic step; a plain append, whose cost does not grow, where nothing is replaced."""
         key, group = _KEYS[name]
         replaced = groups & self._load_known()[name]
         known, self._known = self._load_known(), None  # unknown if the next line fails
-        with disk_faults(self.folder):
-            stored = self._table(name)
+        with self._changing(name) as stored:
             if replaced:
                 merge = stored.merge_insert(key).when_matched_update_all()
                 merge = merge.when_not_matched_insert_all()
-                merge.when_not_matched_by_source_delete(_any_of(group, replaced)).execute(table)
+                merge.when_not_matched_by_source_delete(any_of(group, replaced)).execute(table)
             else:
                 stored.add(table)
         known[name] |= groups
@@ -220,10 +281,10 @@ class Store:
     def _delete(self, name: str, groups: set[Any]) -> None:
         known, self._known = self._load_known(), None
         ordered = sorted(groups)
-        with disk_faults(self.folder):
-            for first in range(0, len(ordered), _DELETE_AT_ONCE):
+        for first in range(0, len(ordered), _DELETE_AT_ONCE):
+            with self._changing(name) as table:
                 some = ordered[first : first + _DELETE_AT_ONCE]
-                self._table(name).delete(_any_of(_KEYS[name][1], some))
+                table.delete(any_of(_KEYS[name][1], some))
         known[name] -= groups
         self._known = known
 
@@ -232,7 +293,7 @@ class Store:
     def versions(self) -> tuple[int, int]:
         """Versions of `clips` and `files`; they grow with every change. Does not load LanceDB."""
         with disk_faults(self.folder):
-            return _version(self.folder / "clips.lance"), _version(self.folder / "files.lance")
+            return version_of(self.folder / "clips.lance"), version_of(self.folder / "files.lance")
 
     def files(self) -> list[FileRow]:
         """All paths, sorted."""
@@ -281,8 +342,7 @@ class Store:
         import lancedb
 
         table = lancedb.connect(self.folder).open_table(name)
-        schemas = {"clips": rows.clip_schema(self.spec), "files": rows.file_schema()}
-        if not table.schema.equals(schemas[name]):
+        if not any(map(table.schema.equals, migration.schemas(name, self.spec))):
             raise ValueError(f"table {name} has other columns")
         return table
 
@@ -303,7 +363,10 @@ def _require_vacant(folder: Path) -> None:
     names = {name for name in names if not name.startswith(f".{manifest.MANIFEST}-")}  # a draft
     if manifest.MANIFEST in names:
         raise IndexFault(f"{folder} is an index already: open it, or choose another folder")
-    if foreign := names - _OWN_ENTRIES:
+    foreign = names - _OWN_ENTRIES
+    if foreign and manifest.COPY in names:
+        raise IndexFault(manifest.without_manifest(folder))
+    if foreign:
         raise IndexFault(f"{folder} is not empty ({min(foreign)}): choose another folder")
 
 
@@ -317,25 +380,4 @@ def _create_tables(folder: Path, spec: EmbedderSpec) -> None:
     tables = lancedb.connect(folder)
     tables.create_table("clips", schema=rows.clip_schema(spec))
     tables.create_table("files", schema=rows.file_schema())
-
-
-def _version(table: Path) -> int:
-    """Newest version of a Lance table, from the names of its manifests (naming scheme V2).
-
-    A name is 2**64 - 1 - version in 20 digits, e.g. `18446744073709551614.manifest` is version 1.
-    """
-    names = [path.stem for path in (table / "_versions").glob("*.manifest")]
-    if not names:
-        raise FileNotFoundError(errno.ENOENT, f"table {table.name} is missing")
-    return max(2**64 - 1 - int(name) for name in names if name.isdigit())
-
-
-def _any_of(column: str, values: Collection[str | bytes]) -> str:
-    """SQL condition; text is quoted and bytes are hexadecimal, so that no value can end it."""
-    return f"{column} IN ({', '.join(map(_literal, sorted(values)))})"
-
-
-def _literal(value: str | bytes) -> str:
-    if isinstance(value, bytes):
-        return f"X'{value.hex()}'"
-    return "'" + value.replace("'", "''") + "'"
+    Flusher(folder).flush()

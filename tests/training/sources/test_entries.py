@@ -23,6 +23,7 @@ LINE = Entry(item="a" * 64, offset=0, dtype="<f2", shape=(2, 3), sha256="b" * 64
         {"dtype": "O"},
         {"dtype": "|V8"},
         {"dtype": "U4"},
+        {"dtype": "1 2,f4"},
         {"dtype": 7},
         {"shape": []},
         {"shape": [-1, 3]},

@@ -68,7 +68,7 @@ def _told(path: Path, problems: Problems, known: frozenset[str]) -> Iterator[tup
             try:
                 windows = np.array(row.get("pred_relevant_windows"), np.float64).reshape(-1, 3)
                 scores = np.array(row.get("pred_saliency_scores", []), np.float64).reshape(-1)
-            except (ValueError, TypeError):
+            except (ValueError, TypeError, OverflowError):
                 raise Unfit(
                     "type", "give windows as [start, end, score], saliency as numbers"
                 ) from None

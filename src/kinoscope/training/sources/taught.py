@@ -10,6 +10,7 @@ from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
+from tokenize import TokenError
 
 import numpy as np
 
@@ -183,7 +184,7 @@ def _text_vectors(teacher: Backbone, texts: Sequence[str], folder: Path) -> Floa
     if path.is_file():
         try:
             kept_MD = np.load(path, allow_pickle=False)
-        except (OSError, ValueError, EOFError):
+        except (OSError, ValueError, EOFError, TokenError):
             kept_MD = np.empty((0, 0), np.float32)
         if kept_MD.shape == (len(texts), teacher.dimension) and np.isfinite(kept_MD).all():
             return np.asarray(kept_MD, np.float32)

@@ -103,7 +103,7 @@ class Record:
             content["mismatches"] = tuple(Mismatch(**entry) for entry in content["mismatches"])
             content["edits"] = tuple(EditRecord(**entry) for entry in content["edits"])
             return cls(**content)
-        except (ValueError, TypeError, KeyError) as error:
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             raise UsageError(
                 f"not a record of the world ({error}): make the folder anew"
             ) from error
