@@ -15,7 +15,7 @@ from kinoscope.index.scan import absolute
 from kinoscope.matcher import Matcher
 from kinoscope.moments import Located, locate
 from kinoscope.query import Query
-from kinoscope.retrieval import Asked, ask, search
+from kinoscope.retrieval import Asked, query_vectors, search
 from kinoscope.server.library import Snapshot
 from kinoscope.server.playing import require_there
 from kinoscope.server.schema import Filtered, MomentsRequest, SearchRequest
@@ -41,7 +41,7 @@ def find(service: Service, asked: SearchRequest) -> Answer:
     snapshot = service.library.now
     query = query_of(service, snapshot, asked)
     filters = filters_of(snapshot, asked.filters)
-    vectors = ask(snapshot, query, asked.scale, encode=service.encode)
+    vectors = query_vectors(snapshot, query, asked.scale, encode=service.encode)
     wanted = max(asked.k, asked.rerank or 0)
     with service.metrics.stage("search"):
         groups = _groups(snapshot, vectors, asked, filters, wanted)
