@@ -14,7 +14,7 @@ from kinoscope.filters import Filters
 from kinoscope.grouping import NEARLY, search_groups, vectors_of
 from kinoscope.index.handle import Index
 from kinoscope.query import Query
-from kinoscope.retrieval import ask, search
+from kinoscope.retrieval import query_vectors, search
 from kinoscope.samples import write_video
 from tests.made_index import clips, made_index, random_clips, random_units, unit
 from tests.test_moments import COLOURS, Colours
@@ -78,7 +78,7 @@ def test_filters_threshold_and_every_kind_of_query_hold_for_groups(library) -> N
     query = Query(text=QUERY, excluded=("a cat",))
     groups = search_groups(library, query, by="video", k=2)
     assert groups[0].best == search(library, query, k=1)[0]
-    asked = ask(library, query)
+    asked = query_vectors(library, query)
     assert search(library, asked, k=5) == search(library, query, k=5)
 
 

@@ -19,7 +19,7 @@ from kinoscope.grouping import search_groups
 from kinoscope.index.handle import Index
 from kinoscope.index.store import Store
 from kinoscope.query import Query
-from kinoscope.retrieval import ask, search
+from kinoscope.retrieval import query_vectors, search
 from kinoscope.samples import write_video
 from kinoscope.types import Frames, Span
 from tests.made_index import D, clips, direction, made_index, random_clips, random_units, unit
@@ -375,7 +375,7 @@ def test_queries_may_be_encoded_elsewhere(parks) -> None:
         return parks.embedder.encode_query(list(documents))
 
     for query in (WANTED, Query(text=WANTED, like=("a lake",), excluded=(UNWANTED,))):
-        elsewhere = ask(parks, query, encode=encode)
+        elsewhere = query_vectors(parks, query, encode=encode)
         assert found(search(parks, elsewhere, k=9)) == found(search(parks, query, k=9))
     groups = search_groups(parks, elsewhere, by="video", k=5)
     assert [g.best for g in groups] == [

@@ -5,7 +5,7 @@ A question is looked for as it stands: without its question words it is found no
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,7 +14,7 @@ import numpy as np
 from kinoscope.backbones.likelihood import answer_tokens, log_likelihoods, require_speaker
 from kinoscope.backbones.mllm import MLLM
 from kinoscope.backbones.speech import Said, said
-from kinoscope.documents import Excerpt, checked_options, checked_words
+from kinoscope.documents import Document, Excerpt, checked_options, checked_words
 from kinoscope.embedder import Embedder
 from kinoscope.errors import UsageError
 from kinoscope.filters import EVERYTHING, Filters
@@ -30,6 +30,8 @@ MOST_BYTES = 4096
 
 MOMENTS = 3
 """How many are asked about where nobody says."""
+
+Read = Callable[[Excerpt], Document]
 
 _GROUP = 8  # moments whose frames are in memory
 
@@ -134,7 +136,7 @@ def ask_hits(
     options = options or AskOptions()
     ends_s = {hit.path: _end_s(index, hit.path) for hit in hits} if options.around_s else {}
     places = [
-        Excerpt(hit.path, _widened(hit.span, options.around_s, ends_s.get(hit.path, math.inf)))
+        Excerpt(hit.path, widened(hit.span, options.around_s, ends_s.get(hit.path, math.inf)))
         for hit in hits
     ]
     answers = ask_about(index.embedder, places, question, options=options)
@@ -182,10 +184,12 @@ def ask_about(
     question: str,
     *,
     options: AskOptions | None = None,
+    read: Read | None = None,
 ) -> list[Answer]:
     """Answers about pieces of videos, in their order; nothing is looked for.
 
-    Errors are those of `ask_video`.
+    `read` gives what a piece shows; by default it is decoded here. May be called by several
+    threads: the model is taken in turns, a few pieces at a time. Errors are those of `ask_video`.
     """
     check_question(question)
     options, speaker = options or AskOptions(), require_speaker(embedder.backbone)
@@ -193,8 +197,11 @@ def ask_about(
     answers: list[Answer] = []
     for first in range(0, len(places), _GROUP):
         group = places[first : first + _GROUP]
-        contents = [Content(clip=embedder.features(place), text=text) for place in group]
-        pairs = zip(group, _answered(speaker, contents, options), strict=True)
+        shown = group if read is None else map(read, group)
+        contents = [Content(clip=embedder.features(each), text=text) for each in shown]
+        with embedder.turn:
+            answered = list(_answered(speaker, contents, options))
+        pairs = zip(group, answered, strict=True)
         answers += [_answer(first + n, *pair) for n, pair in enumerate(pairs, start=1)]
     return answers
 
@@ -253,21 +260,22 @@ def _places(
     """The whole of a video, or its best moments."""
     model, clips = _model_of(embedder), clips_of(embedder, video)
     whole = clips.spans[0]
-    if k is None and _is_read_whole(model.sampling, whole):
+    if k is None and is_read_whole(model.sampling, whole):
         return [Excerpt(video, whole)]
     query_D = model.encode_query([{"text": options.find or question}])[0]
     located = locate(clips, query_D, k=k or MOMENTS, embed=pieces_of(model, video))
-    spans = [_widened(each.span, options.around_s, whole.end_s) for each in located.moments]
+    spans = [widened(each.span, options.around_s, whole.end_s) for each in located.moments]
     return [Excerpt(video, span) for span in spans]
 
 
-def _is_read_whole(sampling: SamplingConfig, whole: Span) -> bool:
+def is_read_whole(sampling: SamplingConfig, whole: Span) -> bool:
     """Whether no frame of the sampling's grid is left out when the whole is one clip."""
     most = sampling.clip_frames
     return most is None or whole.end_s * sampling.fps <= most
 
 
-def _widened(span: Span, around_s: float, end_s: float) -> Span:
+def widened(span: Span, around_s: float, end_s: float) -> Span:
+    """A span with so many seconds before and after it, as far as the video goes."""
     if not around_s:
         return span
     return Span(max(0.0, span.start_s - around_s), min(end_s, span.end_s + around_s))

@@ -11,7 +11,7 @@ from kinoscope.filters import EVERYTHING, Filters
 from kinoscope.index.derived import Derived
 from kinoscope.index.handle import Index
 from kinoscope.query import Query
-from kinoscope.retrieval import Asked, ask, search
+from kinoscope.retrieval import Asked, query_vectors, search
 from kinoscope.types import Float32, Float64, Hit
 from kinoscope.usual import Usual
 
@@ -52,7 +52,7 @@ def search_groups(
         raise UsageError(f"group by {by!r}: choose video or look")
     if type(k) is not int or k < 1:
         raise UsageError(f"k {k!r}: ask for at least 1 group")
-    asked = query if isinstance(query, Asked) else ask(index, query)
+    asked = query if isinstance(query, Asked) else query_vectors(index, query)
     wanted = _GROWTH * k
     while True:
         hits = search(index, asked, k=wanted, filters=filters, threshold=threshold)

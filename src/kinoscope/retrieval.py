@@ -46,7 +46,7 @@ def search(
     Args:
         index: where to look; it can serve any number of queries and notices changes by itself.
         query: a text, a `Query` of any other kind, a vector [D] of the index's embedder, or what
-            `ask` made of one.
+            `query_vectors` made of one.
         k: how many hits at most. Two hits never overlap within one video.
         filters: which videos may answer.
         threshold: least score of a hit; 0 means "no closer than the average video".
@@ -58,7 +58,7 @@ def search(
     _check(k, threshold, scale)
     derived = index.derived()
     mask_N = derived.moment_N if scale == "moments" else derived.whole_N
-    asked = query if isinstance(query, Asked) else ask(index, query, scale)
+    asked = query if isinstance(query, Asked) else query_vectors(index, query, scale)
     allowed_P = allowed_paths(derived.catalog, filters)
     if allowed_P is not None:
         mask_N = mask_N & allowed_clips(derived.catalog, filters, allowed_P)
@@ -77,7 +77,7 @@ def _check(k: int, threshold: float | None, scale: str) -> None:
         raise UsageError(f"scale {scale!r}: choose moments or videos")
 
 
-def ask(
+def query_vectors(
     index: Index,
     query: Query | str | Float32,
     scale: Scale = "moments",

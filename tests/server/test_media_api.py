@@ -9,10 +9,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from starlette.testclient import TestClient
 
 from kinoscope.embedder import Embedder
+from kinoscope.errors import MediaError
 from kinoscope.index.handle import Index
+from kinoscope.index.scan import FoundFile
+from kinoscope.server.app import create_app
 from kinoscope.server.cache import Cache
+from kinoscope.server.config import ServeConfig
+from kinoscope.types import Span
 from kinoscope.video import VideoReader
 from tests.movies import Movie
 from tests.server.made import COLOURS, Palette, copied, id_of, message, served
@@ -46,6 +52,24 @@ def test_nothing_is_served_by_a_name(client, name) -> None:
         answer = client.get(f"/api/videos/{name.replace(chr(0), '%00')}/{suffix}")
         assert answer.status_code in (404, 422)
         assert "root:" not in answer.text
+
+
+def test_a_file_that_is_exchanged_before_it_is_decoded_is_refused(library, tmp_path) -> None:
+    videos, index = copied(library, tmp_path)
+    film, other = videos / "sea.mp4", videos / "night.mp4"
+    status = film.stat()
+    found = FoundFile(path=str(film), size_bytes=status.st_size, mtime_ns=status.st_mtime_ns)
+    app = create_app(Index.open(index, Embedder(Palette())), ServeConfig(cache=tmp_path / "cache"))
+    with TestClient(app):
+        decoders = app.state.service.pictures.decoders
+        assert decoders.still(found, 1.0, 100)
+        other.replace(film)
+        for decode in (
+            lambda: decoders.still(found, 1.0, 100),
+            lambda: app.state.service.references.stretch(found, Span(0, 2)),
+        ):
+            with pytest.raises(MediaError, match="changed"):
+                decode()
 
 
 def test_a_file_that_was_exchanged_is_not_served(library, tmp_path) -> None:

@@ -8,13 +8,14 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Depends, File, Query, Request, UploadFile
+from fastapi import APIRouter, Body, Depends, File, Query, Request, UploadFile
 from fastapi import Path as InPath
 from starlette.responses import Response, StreamingResponse
 
 import kinoscope
 from kinoscope.errors import UsageError
-from kinoscope.server.asked import SEARCH_BODY, asked_of
+from kinoscope.server.answering import answered
+from kinoscope.server.asked import ASK_EXAMPLES, SEARCH_BODY, asked_of
 from kinoscope.server.config import ServeLimits
 from kinoscope.server.faults import Busy, plain
 from kinoscope.server.finding import find, find_moments
@@ -22,6 +23,8 @@ from kinoscope.server.playing import MEDIA_TYPES, OpenFile, media_type, open_ind
 from kinoscope.server.schema import (
     VIDEO_ID,
     AddRequest,
+    AskRequest,
+    AskResponse,
     HealthResponse,
     IndexingOut,
     MomentsRequest,
@@ -34,7 +37,7 @@ from kinoscope.server.schema import (
     failures,
 )
 from kinoscope.server.service import Service
-from kinoscope.server.telling import moments_out, search_out, videos_out
+from kinoscope.server.telling import answers_out, moments_out, search_out, videos_out
 from kinoscope.server.uploads import Upload
 from kinoscope.types import Span
 
@@ -69,6 +72,17 @@ def search(asked: Annotated[SearchRequest, Depends(asked_of)], service: Served) 
 def moments(asked: MomentsRequest, service: Served) -> MomentsResponse:
     """When in one video something happens, and the curve over the whole of it."""
     return moments_out(asked.video, find_moments(service, asked))
+
+
+@router.post("/api/ask", responses=failures(404, 409), tags=["search"])
+def ask(
+    asked: Annotated[AskRequest, Body(openapi_examples=ASK_EXAMPLES)], service: Served
+) -> AskResponse:
+    """Answers in words, of moments of the library or of one video, each with its place.
+
+    For models that speak; any other is told with 409.
+    """
+    return answers_out(answered(service, asked))
 
 
 @router.post("/api/uploads", status_code=201, responses=failures(413), tags=["search"])

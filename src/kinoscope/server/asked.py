@@ -18,6 +18,15 @@ _EXAMPLES = {
     "an edit": {"value": {"video": "3f9c2b7a3f9c2b7a3f9c2b7a3f9c2b7a@12-17", "edit": "at night"}},
     "filters": {"value": {"text": "snow", "filters": {"since": "2026-01-31", "name": "*.mov"}}},
 }
+ASK_EXAMPLES: dict[str, Any] = {
+    "the library": {"value": {"question": "What does the fox do?", "find": "a fox", "k": 3}},
+    "choices": {"value": {"question": "Is it day or night?", "choices": ["day", "night"]}},
+    "a piece of a video": {
+        "value": {"question": "Who comes in?", "video": "3f9c2b7a3f9c2b7a3f9c2b7a3f9c2b7a@12-17"}
+    },
+}
+"""For OpenAPI: questions."""
+
 SEARCH_BODY: dict[str, Any] = {
     "requestBody": {
         "required": True,

@@ -27,6 +27,7 @@ class ServeLimits:
         waiting: queries that wait for the model.
         batch_wait_s: how long a query waits for others to go through the model with it.
         batch: queries that do so at most.
+        questions: that are being answered or wait for it.
         decoders: processes that decode what a client asks about; one more makes previews.
         decode_s: how long one may work on what was asked.
         decode_bytes: memory of one.
@@ -46,6 +47,7 @@ class ServeLimits:
     waiting: int = 256
     batch_wait_s: float = 0.004
     batch: int = 32
+    questions: int = 8
     decoders: int = 2
     decode_s: float = 60.0
     decode_bytes: int = 2 * 2**30

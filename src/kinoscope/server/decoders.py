@@ -102,13 +102,18 @@ class Decoders:
             self._free.put(slot)
 
     def shown(
-        self, path: Path, sampling: SamplingConfig, span: Span | None = None, *, most_s: float
+        self,
+        file: Path | FoundFile,
+        sampling: SamplingConfig,
+        span: Span | None = None,
+        *,
+        most_s: float,
     ) -> Shown:
         """What an embedder of that sampling reads of a picture, a video or a span of one.
 
         Raises `MediaError`, also for a video that is longer than `most_s`.
         """
-        request = request_for(path, sampling, span)
+        request = request_for(file, sampling, span)
         cut, still, end_s = Cut(sampling, span), True, 0.0
         with closing(self.events(request)) as events:
             for event in events:
@@ -121,6 +126,7 @@ class Decoders:
                     cut.add(event.frames)
                 elif isinstance(event, Finished):
                     end_s = event.report.end_s
+        path = Path(request.file.path)
         return Shown(cut.frames(path, max(end_s, 1e-3) if still else end_s), still)
 
     def length_s(self, path: Path, sampling: SamplingConfig, *, most_s: float) -> float | None:
@@ -138,12 +144,12 @@ class Decoders:
                     return length_s
         return length_s
 
-    def still(self, path: Path, time_s: float, max_pixels: int) -> bytes:
+    def still(self, file: Path | FoundFile, time_s: float, max_pixels: int) -> bytes:
         """The frame on screen at an instant, as JPEG; near the end, the last. As `shown`."""
         sampling = SamplingConfig(fps=25.0, side_px=None, max_pixels=max_pixels, windows=())
         span = Span(time_s, time_s + 1 / sampling.fps)
         frame: Frames | None = None
-        with closing(self.events(request_for(path, sampling, span))) as events:
+        with closing(self.events(request_for(file, sampling, span))) as events:
             for event in events:
                 if isinstance(event, Chunk):
                     frame = frame or event.frames
@@ -164,14 +170,20 @@ class _Slot:
         self._resources.close()
 
 
-def request_for(path: Path, sampling: SamplingConfig, span: Span | None = None) -> DecodeRequest:
-    """To decode a file as it is now; `MediaError` if it is away."""
+def request_for(
+    file: Path | FoundFile, sampling: SamplingConfig, span: Span | None = None
+) -> DecodeRequest:
+    """To decode a file as it was found, or a path as it is now; `MediaError` if that is away."""
+    found = file if isinstance(file, FoundFile) else _as_it_is(file)
+    return DecodeRequest(file=found, sampling=replace(sampling), span=span)
+
+
+def _as_it_is(path: Path) -> FoundFile:
     try:
         status = path.stat()
     except OSError as error:
         raise MediaError("missing", f"{path} is gone ({error.strerror}): put it back") from None
-    found = FoundFile(path=absolute(path), size_bytes=status.st_size, mtime_ns=status.st_mtime_ns)
-    return DecodeRequest(file=found, sampling=replace(sampling), span=span)
+    return FoundFile(path=absolute(path), size_bytes=status.st_size, mtime_ns=status.st_mtime_ns)
 
 
 def check_length(length_s: float, most_s: float) -> None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from kinoscope.documents import Document
+from kinoscope.documents import Document, Excerpt
 from kinoscope.errors import UsageError
 from kinoscope.exclusion import LEAST_CLIPS
 from kinoscope.filters import Filters
@@ -15,12 +15,12 @@ from kinoscope.index.scan import absolute
 from kinoscope.matcher import Matcher
 from kinoscope.moments import Located, locate
 from kinoscope.query import Query
-from kinoscope.retrieval import Asked, ask, search
+from kinoscope.retrieval import Asked, query_vectors, search
 from kinoscope.server.library import Snapshot
 from kinoscope.server.playing import require_there
 from kinoscope.server.schema import Filtered, MomentsRequest, SearchRequest
 from kinoscope.server.service import Service
-from kinoscope.types import Float32, Hit, Span
+from kinoscope.types import Float32, Frames, Span
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ def find(service: Service, asked: SearchRequest) -> Answer:
     snapshot = service.library.now
     query = query_of(service, snapshot, asked)
     filters = filters_of(snapshot, asked.filters)
-    vectors = ask(snapshot, query, asked.scale, encode=service.encode)
+    vectors = query_vectors(snapshot, query, asked.scale, encode=service.encode)
     wanted = max(asked.k, asked.rerank or 0)
     with service.metrics.stage("search"):
         groups = _groups(snapshot, vectors, asked, filters, wanted)
@@ -103,13 +103,19 @@ def find_moments(service: Service, asked: MomentsRequest) -> Located:
     query_D = service.encode([wanted])[0]
 
     def embed(spans: Sequence[Span]) -> Float32:
-        path = require_there(rows)
-        shown = [service.references.stretch(path, span).frames for span in spans]
+        file = require_there(rows)
+        shown = [service.references.stretch(file, span).frames for span in spans]
         with service.metrics.stage("model"):
             return snapshot.embedder.encode_document(shown)
 
     with service.metrics.stage("search"):
         return locate(clips, query_D, k=asked.k, embed=embed if asked.refine else None)
+
+
+def stretch_of(service: Service, snapshot: Snapshot, place: Excerpt) -> Frames:
+    """What a model is shown of a piece of an indexed file, or of a copy where that is away."""
+    file = require_there(snapshot.rows_of(snapshot.id_of[str(place.path)]))
+    return service.references.stretch(file, place.span).frames
 
 
 def matcher_of(service: Service) -> Matcher:
@@ -153,7 +159,7 @@ def _ranked_anew(
     assert asked.rerank is not None and asked.text is not None
     top = asked.rerank
     clips = {
-        (hit.path, hit.span): service.references.stretch(_there(snapshot, hit), hit.span).frames
+        (hit.path, hit.span): stretch_of(service, snapshot, Excerpt(hit.path, hit.span))
         for hit in (group.best for group in groups[:top])
     }
     with service.metrics.stage("match"), snapshot.embedder.turn:
@@ -166,10 +172,6 @@ def _ranked_anew(
     others = {(group.best.path, group.best.span): group.others for group in groups}
     kept = matcher.good(hits) if asked.sure else hits
     return [Group(hit, others[hit.path, hit.span]) for hit in kept]
-
-
-def _there(snapshot: Snapshot, hit: Hit) -> Path:
-    return require_there(snapshot.rows_of(snapshot.id_of[str(hit.path)]))
 
 
 def _notes(snapshot: Snapshot, asked: SearchRequest, vectors: Asked) -> list[str]:

@@ -15,16 +15,21 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from pydantic import BaseModel, Field, ValidationError
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
+from kinoscope.answer import MOMENTS
+from kinoscope.backbones.mllm import MLLM
 from kinoscope.clock import clock
 from kinoscope.errors import KinoscopeError, UsageError
+from kinoscope.server.answering import answers_about
 from kinoscope.server.api import Served, VideoId
 from kinoscope.server.box import read_box
 from kinoscope.server.faults import Absent, plain, status_of
+from kinoscope.server.finding import Answer as Found
 from kinoscope.server.finding import find, find_moments
 from kinoscope.server.guard import COOKIE, same, session_of
 from kinoscope.server.playing import is_playable
 from kinoscope.server.references import Named
 from kinoscope.server.schema import (
+    AnswerOut,
     Filtered,
     GroupOut,
     MomentsRequest,
@@ -32,7 +37,7 @@ from kinoscope.server.schema import (
     SearchRequest,
 )
 from kinoscope.server.service import Service
-from kinoscope.server.telling import group_out, moments_out
+from kinoscope.server.telling import answer_out, group_out, moments_out
 
 router = APIRouter(include_in_schema=False)
 
@@ -49,6 +54,7 @@ class Address(BaseModel):
     q: str = Field("", max_length=4096)
     like: list[str] = Field([], max_length=16)
     edit: str = Field("", max_length=4096)
+    ask: str = Field("", max_length=4096)
     folder: str = ""
     name: str = ""
     since: str = ""
@@ -161,6 +167,7 @@ def home(service: Served, form: Annotated[Address, Query()]) -> HTMLResponse:
     """The search box, and what was found."""
     hits, notes, message, status = list[GroupOut](), list[str](), "", HTTPStatus.OK
     examples: list[Example] = []
+    answers: list[AnswerOut] = []
     asked = bool(form.q.strip() or form.like)
     try:
         examples = [_example(service, each) for each in form.like]
@@ -168,6 +175,7 @@ def home(service: Served, form: Annotated[Address, Query()]) -> HTMLResponse:
             answer = find(service, _asked(service, form))
             hits = [group_out(answer.snapshot, group) for group in answer.groups]
             notes = list(answer.notes)
+            answers = _answers(service, form, answer)
     except KinoscopeError as error:
         message, status = plain(str(error)), status_of(error)
         service.metrics.failed(type(error).__name__)
@@ -179,6 +187,7 @@ def home(service: Served, form: Annotated[Address, Query()]) -> HTMLResponse:
         examples=examples,
         asked=asked,
         hits=hits,
+        answers=answers,
         newest=newest,
         notes=notes,
         message=message,
@@ -242,6 +251,15 @@ def _asked(service: Service, form: Address) -> SearchRequest:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         raise UsageError(f"{where}: {first['msg']}") from None
+
+
+def _answers(service: Service, form: Address, found: Found) -> list[AnswerOut]:
+    """What the model says of the best moments, where a question is asked about them."""
+    if not form.ask.strip():
+        return []
+    best = [group.best for group in found.groups[:MOMENTS]]
+    told = answers_about(service, found.snapshot, best, form.ask.strip())
+    return [answer_out(found.snapshot, each) for each in told]
 
 
 def _kind(service: Service, reference: str) -> str:
@@ -323,6 +341,7 @@ def _around(service: Service) -> dict[str, Any]:
         "trouble": plain(service.library.trouble),
         "composes": "composed" in snapshot.embedder.backbone.kinds,
         "sure": bool(service.config.calibration and service.config.rerank),
+        "speaks": isinstance(snapshot.embedder.backbone, MLLM),
         "model": service.name,
     }
 

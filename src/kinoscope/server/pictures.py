@@ -8,6 +8,7 @@ from pathlib import Path
 from kinoscope.cutting import held
 from kinoscope.errors import UsageError
 from kinoscope.index.decoding import Chunk, Opened
+from kinoscope.index.scan import FoundFile
 from kinoscope.samples.writing import write_video
 from kinoscope.sampling import SamplingConfig
 from kinoscope.server.cache import Cache
@@ -70,7 +71,7 @@ class Pictures:
         name = f"{video_id}-{round(span.start_s * 1000)}-{round(span.end_s * 1000)}.mp4"
         return self.cache.opened(name, make)
 
-    def _encode(self, source: Path, span: Span, to: Path) -> None:
+    def _encode(self, source: FoundFile, span: Span, to: Path) -> None:
         """Decoded by a process apart; only plain pictures reach the encoder here."""
         sampling = SamplingConfig(fps=_FPS, side_px=None, max_pixels=_PREVIEW_PIXELS, windows=())
         request = request_for(source, sampling, span)

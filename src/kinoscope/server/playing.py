@@ -1,12 +1,13 @@
 """Which files browsers play, and an open file as an answer in ranges of bytes."""
 
 import os
-from pathlib import Path, PurePath
+from pathlib import PurePath
 
 from starlette.responses import FileResponse
 from starlette.types import Receive, Scope, Send
 
 from kinoscope.index.rows import FileRow
+from kinoscope.index.scan import FoundFile
 from kinoscope.server.faults import Absent
 
 _TYPES = {
@@ -53,11 +54,11 @@ def open_indexed(rows: tuple[FileRow, ...]) -> tuple[int, FileRow]:
     raise Absent(f"video {rows[0].video_id} is away, or was changed since: index again")
 
 
-def require_there(rows: tuple[FileRow, ...]) -> Path:
-    """The path of what `open_indexed` would open."""
+def require_there(rows: tuple[FileRow, ...]) -> FoundFile:
+    """What `open_indexed` would open; whoever decodes it refuses a file that is another by then."""
     descriptor, row = open_indexed(rows)
     os.close(descriptor)
-    return Path(row.path)
+    return FoundFile(path=row.path, size_bytes=row.size_bytes, mtime_ns=row.mtime_ns)
 
 
 class OpenFile(FileResponse):

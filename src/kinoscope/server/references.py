@@ -6,6 +6,7 @@ from pathlib import Path
 
 from kinoscope.documents import Document
 from kinoscope.errors import UsageError
+from kinoscope.index.scan import FoundFile
 from kinoscope.sampling import SamplingConfig
 from kinoscope.server.decoders import Decoders, Shown
 from kinoscope.server.library import Snapshot
@@ -80,9 +81,9 @@ class References:
         found = self.shown(snapshot, reference)
         return {"image": found.frames} if found.still else found.frames
 
-    def stretch(self, path: Path, span: Span | None) -> Shown:
+    def stretch(self, file: Path | FoundFile, span: Span | None) -> Shown:
         """The frames of a file, or of a span of it."""
         if span is not None and span.duration_s > self.most_s:
             raise UsageError(f"a piece of {span.duration_s:g} s: name at most {self.most_s:g} s")
         with self.metrics.stage("decode"):
-            return self.decoders.shown(path, self.sampling, span, most_s=self.most_s)
+            return self.decoders.shown(file, self.sampling, span, most_s=self.most_s)

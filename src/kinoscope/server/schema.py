@@ -5,11 +5,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from kinoscope.answer import MOST_BYTES
 from kinoscope.documents import MAX_TEXT_BYTES
 from kinoscope.query import MOST
 
 VIDEO_ID = "[0-9a-f]{32}"
 _SECONDS = r"[0-9]{1,7}(\.[0-9]{1,6})?"
+INDEXED = rf"^{VIDEO_ID}(@{_SECONDS}-{_SECONDS})?$"
 REFERENCE = rf"^({VIDEO_ID}|upload-{VIDEO_ID})(@{_SECONDS}-{_SECONDS})?$"
 
 Text = Annotated[str, Field(min_length=1, max_length=MAX_TEXT_BYTES)]
@@ -128,6 +130,56 @@ class MomentsResponse(Model):
     moments: list[MomentOut]
     edges_s: list[float]
     scores: list[float]
+
+
+class AskRequest(Model):
+    """A question, over the library or one video of it."""
+
+    question: Annotated[str, Field(min_length=1, max_length=MOST_BYTES)] = Field(
+        examples=["What does the fox do?"]
+    )
+    video: Annotated[str, Field(pattern=INDEXED)] | None = Field(
+        None,
+        description="One indexed video, or a piece of it: `ID@12-17`.",
+        examples=["3f9c2b7a3f9c2b7a3f9c2b7a3f9c2b7a@12-17"],
+    )
+    choices: list[Annotated[str, Field(min_length=1, max_length=MOST_BYTES)]] = Field(
+        [], max_length=16, description="The likeliest of these, two or more, is the answer."
+    )
+    find: Text | None = Field(None, description="What is looked for, if not the question.")
+    k: int | None = Field(
+        None, ge=1, le=20, description="About how many moments; 3, or all of a short video."
+    )
+    threshold: float | None = Field(None, description="Least score of a moment in the library.")
+    filters: Filtered | None = Field(None, description="Which videos of the library may answer.")
+    around_s: float = Field(0.0, ge=0, le=60, description="Seconds shown around each moment.")
+    max_new_tokens: int = Field(64, ge=1, le=256, description="Where an answer is cut off.")
+
+
+class AnswerOut(Model):
+    """What the model says, having seen one stretch of one video and nothing else."""
+
+    rank: int = Field(description="Of the moment; the order says nothing of the answers.")
+    text: str
+    video: str = Field(description="The video's id.")
+    name: str = Field(description="The file's name.")
+    path: str
+    start_s: float
+    end_s: float
+    log_likelihood: float = Field(description="Of a token, as a mean; 0 is certainty.")
+    complete: bool = Field(description="False for an answer that was cut off.")
+    shares: list[float] = Field([], description="How probable each choice is among them.")
+    score: float | None = Field(None, description="How the moment was found in the library.")
+    media: str
+    preview: str
+
+
+class AskResponse(Model):
+    """Answers in the order of their moments; none where nothing matches."""
+
+    answers: list[AnswerOut]
+    notes: list[str] = Field([], description="What was not taken into account, and why.")
+    index: str = Field(description="Names the state of the index that answered.")
 
 
 class VideoOut(Model):

@@ -1,5 +1,6 @@
 """All parts of a server, made together and closed together."""
 
+import threading
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -40,6 +41,7 @@ class Service:
     indexing: Indexing
     metrics: Metrics
     matcher: Matcher | None
+    questions: threading.BoundedSemaphore
     close: Callable[[], None]
 
     @classmethod
@@ -79,6 +81,7 @@ class Service:
             indexing=indexing,
             metrics=metrics,
             matcher=matcher,
+            questions=threading.BoundedSemaphore(limits.questions),
             close=parts.pop_all().close,
         )
 

@@ -1,13 +1,17 @@
 """Answers as clients get them."""
 
+from kinoscope.answer import Answer
 from kinoscope.grouping import Group
 from kinoscope.index.rows import FileRow
 from kinoscope.moments import Located
+from kinoscope.server.answering import Answered
 from kinoscope.server.faults import plain
-from kinoscope.server.finding import Answer
+from kinoscope.server.finding import Answer as Found
 from kinoscope.server.library import Snapshot
 from kinoscope.server.playing import is_playable
 from kinoscope.server.schema import (
+    AnswerOut,
+    AskResponse,
     GroupOut,
     HitOut,
     MomentOut,
@@ -22,7 +26,7 @@ from kinoscope.types import Hit
 _MOST_OTHERS = 50
 
 
-def search_out(answer: Answer) -> SearchResponse:
+def search_out(answer: Found) -> SearchResponse:
     """Hits with where their pictures are."""
     return SearchResponse(
         hits=[group_out(answer.snapshot, group) for group in answer.groups],
@@ -57,6 +61,36 @@ def hit_out(snapshot: Snapshot, hit: Hit) -> HitOut:
         playable=is_playable(row),
         media=f"{at}/media",
         poster=f"{at}/poster?at={(start_s + end_s) / 2:.3f}",
+        preview=f"{at}/preview?start={start_s:.3f}&end={end_s:.3f}",
+    )
+
+
+def answers_out(answered: Answered) -> AskResponse:
+    """Answers with the moments that they are of."""
+    return AskResponse(
+        answers=[answer_out(answered.snapshot, each) for each in answered.answers],
+        notes=list(answered.notes),
+        index=answered.snapshot.stamp,
+    )
+
+
+def answer_out(snapshot: Snapshot, answer: Answer) -> AnswerOut:
+    """An answer by its video's id."""
+    video_id = snapshot.id_of[str(answer.path)]
+    at, start_s, end_s = f"/api/videos/{video_id}", answer.span.start_s, answer.span.end_s
+    return AnswerOut(
+        rank=answer.rank,
+        text=answer.text,
+        video=video_id,
+        name=plain(answer.path.name),
+        path=plain(str(answer.path)),
+        start_s=start_s,
+        end_s=end_s,
+        log_likelihood=answer.log_likelihood,
+        complete=answer.complete,
+        shares=list(answer.shares),
+        score=None if answer.hit is None else answer.hit.score,
+        media=f"{at}/media",
         preview=f"{at}/preview?start={start_s:.3f}&end={end_s:.3f}",
     )
 

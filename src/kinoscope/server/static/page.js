@@ -176,7 +176,7 @@ class Player {
 function dialogs() {
   const dialog = one("#player"), inside = one("#inside");
   if (!dialog) return;
-  for (const link of all(".poster, .others a")) {
+  for (const link of all(".poster, .others a, .answers a")) {
     link.addEventListener("click", async (event) => {
       if (event.ctrlKey || event.metaKey || event.shiftKey || event.button) return;
       event.preventDefault();
