@@ -107,12 +107,16 @@ class DecodePool:
         limits: WorkerLimits = WorkerLimits(),
         *,
         decode: Decode = decode_file,
+        pictures: bool = False,
     ) -> None:
-        """`decode` is a module-level function that the processes import and call."""
+        """`decode` is a module-level function that the processes import and call.
+
+        With `pictures` a file may give its first frames without having been opened as a video.
+        """
         assert workers >= 1, workers
         self._count = workers
         self._limits = limits
-        self._decode = decode
+        self._decode, self._pictures = decode, pictures
         self._workers: list[_Worker] = []
         self._dismissed: list[_Worker] = []
         self._inbox: _Inbox = queue.Queue(_INBOX_MESSAGES * workers)
@@ -178,7 +182,9 @@ class DecodePool:
                 worker.take(waiting.popleft())
         starting = sum(not worker.ready for worker in self._workers)
         for _ in range(min(self._count - len(self._workers), len(waiting) - starting)):
-            self._workers.append(_Worker(self._limits, self._decode, self._inbox))
+            self._workers.append(
+                _Worker(self._limits, self._decode, self._inbox, pictures=self._pictures)
+            )
 
     def _dismiss(self, worker: "_Worker") -> None:
         worker.process.kill()
@@ -203,7 +209,9 @@ _Inbox = queue.Queue[tuple["_Worker", Message | None]]
 class _Worker:
     """One process, and the thread that reads its messages into the inbox; None when it ends."""
 
-    def __init__(self, limits: WorkerLimits, decode: Decode, inbox: _Inbox) -> None:
+    def __init__(
+        self, limits: WorkerLimits, decode: Decode, inbox: _Inbox, *, pictures: bool
+    ) -> None:
         assert decode.__module__ != "__main__", "workers cannot import a function of the script"
         self.process = subprocess.Popen(
             [
@@ -220,7 +228,7 @@ class _Worker:
         self.last_words = ""
         self.request: DecodeRequest | None = None
         self.busy_s = 0.0
-        self._limits = limits
+        self._limits, self._pictures = limits, pictures
         self._film_s = 0.0
         self._opened = False
         self._last: Frames | None = None
@@ -250,7 +258,8 @@ class _Worker:
             case "opened":
                 return not self._opened
             case "frames":
-                return self._opened and frames is not None and self._goes_on(frames)
+                opened = self._opened or (self._pictures and self._last is None)
+                return opened and frames is not None and self._goes_on(frames)
             case "finished":
                 return self._last is not None
             case kind:

@@ -164,7 +164,9 @@ class _Slot:
 
     def __init__(self, limits: WorkerLimits) -> None:
         self._resources = ExitStack()
-        self.pool = self._resources.enter_context(DecodePool(1, limits, decode=decode_any))
+        self.pool = self._resources.enter_context(
+            DecodePool(1, limits, decode=decode_any, pictures=True)
+        )
 
     def close(self) -> None:
         self._resources.close()
