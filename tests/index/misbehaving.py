@@ -172,6 +172,23 @@ def opens_twice(request):
     yield opened
 
 
+def shows_unopened(request):
+    """Frames of a video that nothing is known about."""
+    yield from itertools.islice(made(request), 1, None)
+
+
+def shows_much_unopened(request):
+    """The same, all at once."""
+    yield Frames(np.zeros((3, SIDE_PX, SIDE_PX, 3), np.uint8), np.arange(3.0))
+
+
+def picture(request):
+    """One frame, and no video."""
+    yield Frames(np.zeros((1, SIDE_PX, SIDE_PX, 3), np.uint8), np.array([0.0]))
+    _say(_ENDED)
+    time.sleep(3600)
+
+
 def goes_back(request):
     """Shows what was before."""
     opened, first, *_ = made(request)
@@ -209,6 +226,15 @@ BY_NAME = {
     for f in (
         *(segfault, raises, hang, trickle, slow, undeclared, chatter, bomb),
         *(vanish, change, torn, garbage, endless, modules),
-        *(ends_at_once, opens_twice, goes_back, changes_size, speaks_for_others),
+        *(
+            ends_at_once,
+            opens_twice,
+            shows_unopened,
+            shows_much_unopened,
+            picture,
+            goes_back,
+            changes_size,
+            speaks_for_others,
+        ),
     )
 }

@@ -145,6 +145,8 @@ def test_requests_may_be_added_meanwhile(tmp_path):
         ("garbage", "crashed", "ended its decoding process"),
         ("ends_at_once", "crashed", "ended its decoding process"),
         ("opens_twice", "crashed", "ended its decoding process"),
+        ("shows_unopened", "crashed", "ended its decoding process"),
+        ("picture", "crashed", "ended its decoding process"),
         ("goes_back", "crashed", "ended its decoding process"),
         ("changes_size", "crashed", "ended its decoding process"),
         ("bomb", "too_large", "needs more memory to decode than a worker may use"),
@@ -164,6 +166,17 @@ def test_a_file_that_goes_wrong_costs_itself_only(tmp_path, kind, fault, words):
     assert re.search(words, last.message), last.message
     for others in events.values():
         assert [type(event) for event in others] == [Opened, Chunk, Chunk, Chunk, Finished]
+
+
+def test_where_pictures_are_asked_for_one_frame_is_enough_and_more_are_none(tmp_path):
+    names = ("picture", "shows_unopened", "shows_much_unopened")
+    requests = deque(request(tmp_path / f"{name}.mp4") for name in names)
+    with DecodePool(2, decode=misbehaving.made_by_name, pictures=True) as pool:
+        events = [(Path(e.request.file.path).stem, type(e)) for e in pool.run(requests)]
+    told = {of: [kind for name, kind in events if name == of] for of in names}
+    assert told["picture"] == [Chunk, Finished]
+    assert told["shows_unopened"] == [Chunk, Failed], "the second frame makes it no picture"
+    assert told["shows_much_unopened"] == [Failed]
 
 
 def test_a_process_that_speaks_for_another_film_is_ended(tmp_path):

@@ -111,7 +111,7 @@ class DecodePool:
     ) -> None:
         """`decode` is a module-level function that the processes import and call.
 
-        With `pictures` a file may give its first frames without having been opened as a video.
+        With `pictures` a file may give one frame without having been opened as a video.
         """
         assert workers >= 1, workers
         self._count = workers
@@ -256,14 +256,17 @@ class _Worker:
             return False
         match header["kind"]:
             case "opened":
-                return not self._opened
+                return not self._opened and self._last is None
             case "frames":
-                opened = self._opened or (self._pictures and self._last is None)
-                return opened and frames is not None and self._goes_on(frames)
+                return frames is not None and self._may_show(frames) and self._goes_on(frames)
             case "finished":
                 return self._last is not None
             case kind:
                 return bool(kind == "failed")
+
+    def _may_show(self, frames: Frames) -> bool:
+        """Whether a video was opened, or this is all of a picture."""
+        return self._opened or (self._pictures and self._last is None and len(frames) == 1)
 
     def _goes_on(self, frames: Frames) -> bool:
         """Whether frames are as large as those before, and later."""
