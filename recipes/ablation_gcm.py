@@ -27,8 +27,8 @@ from recipes.measuring import features_of, seen_by
 
 RUNS = Path("runs/ablation_gcm")
 
-TRAINING, WARM_STEPS, PRE_STEPS, TASK_STEPS, BATCH = 1_500, 400, 100, 100, 16
-"""Videos and steps: five arms and their warm-up take two hours on two cores."""
+TRAINING, WARM_STEPS, PRE_STEPS, TASK_STEPS, BATCH = 1_500, 400, 60, 60, 16
+"""Videos and steps: five arms and their warm-up take an hour or two on two cores."""
 VIDEOS = 500
 ARMS: dict[str, tuple[str, ...]] = {
     "gcm": ("caption", "contrast", "match"),
