@@ -49,10 +49,10 @@ class System:
 
     @property
     def benchmarks(self) -> list[str]:
-        """Those that it can do."""
+        """Those that it can do; nouns of the training mean something to the trained one only."""
         worded = self.model != "concepts" and not self.mean_of_frames
-        names = (name for name in (*BENCHMARKS, *SEEN) if worded or not name.endswith(WORDED))
-        return [f"{_SAYS}{name}" for name in names]
+        asked = BENCHMARKS if self.prefix else (*BENCHMARKS, *SEEN)
+        return [f"{_SAYS}{name}" for name in asked if worded or not name.endswith(WORDED)]
 
     def words(self, benchmarks: Sequence[str]) -> list[str]:
         """The command that measures some of them."""
@@ -138,7 +138,7 @@ def saved(spec: str, benchmark: str, asked: argparse.Namespace) -> Evaluation | 
 def gathered(
     found: Mapping[str, Sequence[Evaluation]],
 ) -> tuple[dict[str, Metric], dict[str, object]]:
-    """Figures and details by system: `untrained_seen_qa_accuracy` is of `world-seen-qa`."""
+    """Figures and details by system: `seen_qa_accuracy` is of `world-seen-qa`."""
     metrics: dict[str, Metric] = {}
     details: dict[str, object] = {}
     worlds: set[tuple[bool, str, str]] = set()

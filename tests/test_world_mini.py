@@ -66,18 +66,18 @@ WORDS = ("--to", "to", "--untrained", "untrained")
 def test_what_is_saved_of_these_weights_is_not_measured_again(asked, tmp_path):
     commands, benchmarks, weights = asked
     world_mini.main(WORDS)
-    assert len(benchmarks) == 2 * 10 + 2 * 6, "two systems answer in words, two do not"
+    assert len(benchmarks) == 10 + 6 + 2 * 4, "two systems answer in words, two do not"
     result = load_result("world_mini", folder=tmp_path / "results")
-    assert {"qa_figure", "untrained_seen_matching_figure", "frames_reversal"} <= set(result.metrics)
-    assert "concepts_qa_figure" not in result.metrics
+    assert {"seen_qa_figure", "untrained_matching_figure", "frames_reversal"} <= set(result.metrics)
+    assert not {"concepts_qa_figure", "untrained_seen_qa_figure"} & set(result.metrics)
     assert result.metrics["reversal_mean_of_frames"] == result.metrics["frames_reversal"]
     assert result.details["model"] == {"name": "mini", "weights": "1" * 64}
     assert result.details["untrained_long_text"] == {"n": 9}
     world_mini.main(WORDS)
-    assert len(commands) == 4 and len(benchmarks) == 32, "all was there"
+    assert len(commands) == 4 and len(benchmarks) == 24, "all was there"
     weights["mini"], weights["frames"] = "8", "9"
     world_mini.main(WORDS)
-    assert len(benchmarks) == 32 + 10 + 6, "other weights are another model"
+    assert len(benchmarks) == 24 + 10 + 4, "other weights are another model"
 
 
 def test_a_stopped_run_goes_on_and_a_limited_one_is_not_saved(asked, tmp_path, capsys):
