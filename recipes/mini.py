@@ -102,11 +102,11 @@ def validate(model: Model, cache: FeatureCache) -> Mapping[str, float]:
     return quick(model, GeneratedSource("validation", VALIDATED), cache, count=VALIDATED)
 
 
-def untrained() -> MLLM:
-    """As training finds it."""
+def untrained(layers: int = LAYERS) -> MLLM:
+    """As training finds it, with so many layers of the language model."""
     return untrained_mini(
         mini_files(),
-        layers=LAYERS,
+        layers=layers,
         options=LoadOptions(batch_tokens=1000, padding_side="right", attention="eager"),
     )
 
