@@ -175,16 +175,19 @@ def questions(drawn: Drawn, count: int = 1) -> tuple[list[Features], list[str], 
     return clips, asked, answers
 
 
-def matches(drawn: Drawn, count: int = 1) -> tuple[list[Features], list[str], list[bool]]:
-    """Clips, a text for each, and whether it fits: half do.
+def matches(
+    drawn: Drawn, count: int = 1, *, near: float = 0.5
+) -> tuple[list[Features], list[str], list[bool]]:
+    """Clips, texts for each, and whether they fit: every other one does.
 
-    Of those that do not, half are wrong in one fact, half are another video's: what is wrong
-    everywhere is learned first. A lone video has the first kind only. What any pair calls true of
-    a video is never given as one that does not fit it. `count` texts a clip, one behind the other;
-    as many as it has `mismatches` where those are fewer.
+    A text that fits is followed by one that does not. With probability `near` that is the same but
+    for one fact, else another video's: what is wrong everywhere is learned first, and then teaches
+    nothing more. A lone video has the first kind only. What any pair calls true of a video is never
+    given as one that does not fit it. `count` texts a clip, one more where that is odd, one behind
+    the other; two for each of its `mismatches` where those are fewer.
     """
     chosen = [
-        _some(example.mismatches, count, rng)
+        _some(example.mismatches, (count + 1) // 2, rng)
         for example, rng in zip(drawn.examples, drawn.dice, strict=True)
     ]
     clips, texts, fits = [], [], []
@@ -192,13 +195,11 @@ def matches(drawn: Drawn, count: int = 1) -> tuple[list[Features], list[str], li
         true = {pair.true for pair in example.mismatches}
         others = chosen[(number + 1) % len(chosen)]
         for place, pair in enumerate(chosen[number]):
-            fit, near = bool(rng.integers(2)), bool(rng.integers(2))
             other = others[place % len(others)].true
-            wrong = pair.wrong if near or other in true else other
-            fit |= wrong in true
-            clips.append(drawn.clips[number])
-            texts.append(pair.true if fit else wrong)
-            fits.append(fit)
+            wrong = pair.wrong if rng.random() < near or other in true else other
+            clips += [drawn.clips[number]] * 2
+            texts += [pair.true, wrong]
+            fits += [True, wrong in true]
     return clips, texts, fits
 
 

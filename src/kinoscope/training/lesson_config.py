@@ -53,7 +53,8 @@ class LessonConfig:
             of its own: the two are each other's hard negatives.
         hard: whether a text of `mismatches` is a hard negative of its video.
         asked: questions, or texts to match, of each video of a draw; a family that can reads the
-            video once for them.
+            video once for them. Texts to match come in twos.
+        near: probability that a text that does not match is wrong in one fact, not another video's.
         match_temperature: of the logits of yes and no.
         teacher_temperature: of the similarities that `distil` learns, and of the chance by which it
             draws a sentence.
@@ -70,6 +71,7 @@ class LessonConfig:
     partners: float = 1.0
     hard: bool = True
     asked: int = 1
+    near: float = 0.5
     match_temperature: float = 1.0
     teacher_temperature: float = 0.1
     told: float = 1.0
@@ -99,6 +101,7 @@ class LessonConfig:
             "asked": self.asked >= 1,
             "match_temperature": 0 < self.match_temperature < math.inf,
             "teacher_temperature": 0 < self.teacher_temperature < math.inf,
+            "near": 0 <= self.near <= 1,
             "partners": 0 <= self.partners <= 1,
             "told": 0 < self.told <= 1,
             "window_s": 0 < self.window_s < math.inf,

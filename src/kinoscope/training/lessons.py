@@ -262,7 +262,7 @@ class Lessons:
         return self._counted((clips, asked, answers), {"answer": self._count(answers)})
 
     def _matching(self, drawn: Drawn) -> Batch:
-        clips, texts, fits = matches(drawn, self._config.asked)
+        clips, texts, fits = matches(drawn, self._config.asked, near=self._config.near)
         return self._counted((clips, texts, fits), {"match": len(fits)})
 
     def _moments(self, drawn: Drawn) -> Batch:
