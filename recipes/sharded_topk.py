@@ -1,0 +1,234 @@
+"""How long the slowest of many shards takes: top-k over a library that lies on many machines.
+
+    python -m recipes.sharded_topk [--rows N,N] [--searches N] [--queries N]
+
+Milliseconds of one shard are measured on vectors made at random, at two sizes; their scatter is
+that of this machine. A shard of another size scatters likewise around the line through both. A
+query goes to all shards at once and waits for the last: each draws its time anew, each replica
+does one query after another. A limited run is printed and not saved.
+"""
+
+import argparse
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import product
+from typing import Literal, get_args
+
+import numpy as np
+
+from kinoscope.evaluation.results import Metric, load_result, save_result
+from kinoscope.heads import normalise
+from kinoscope.index.vectors import ScanSearcher, build_scan, scan_bytes
+from kinoscope.types import Float64
+from recipes.arguments import at_least
+
+DIMENSION = 384
+K = 10
+ROWS = (50_000, 200_000)
+SEARCHES = 1000  # that are measured at each size
+QUERIES = 4000  # that are simulated in each case
+
+BILLION = 1_000_000_000
+VECTORS_A_CLIP = 2
+ROWS_A_SHARD = 4_000_000
+SHARDS = (1, 16, 128, 500)
+LOADS = (0.1, 0.5)
+"""Share of the time for which a replica is at work."""
+
+CLIPS_AN_HOUR = 1800
+"""One every two seconds."""
+
+NETWORK_MS = 0.5
+"""To a shard and back, within one building; an assumption."""
+
+PRICES = {"core_hour": 0.04, "gib_month_memory": 2.5, "gib_month_disk": 0.08}
+"""In dollars, of rented machines; assumptions, to be replaced by one's own."""
+
+Policy = Literal["one", "either", "idler", "hedged"]
+"""One replica; either of two; that with less to do; that, and the other if it is late."""
+
+REPLICAS: dict[Policy, int] = {"one": 1, "either": 2, "idler": 2, "hedged": 2}
+HEDGE_AT = 0.95
+"""A second replica is asked once so many of all answers would be here."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Service:
+    """Milliseconds of single searches on one shard, and the line through the medians of sizes."""
+
+    scatter: Float64
+    start_ms: float
+    ms_a_million: float
+
+    def __post_init__(self) -> None:
+        assert (self.scatter > 0).all() and self.ms_a_million >= 0, self.ms_a_million
+
+    def sample(self, rows: int) -> Float64:
+        """Times of a shard of so many rows, as many as were measured."""
+        return np.asarray(self.scatter * (self.start_ms + self.ms_a_million * rows / 1e6))
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measures a shard, simulates all cases, and saves `results/sharded_topk.json`."""
+    parser = argparse.ArgumentParser(prog="python -m recipes.sharded_topk")
+    parser.add_argument("--rows", type=_sizes, default=ROWS, help="two sizes of a shard")
+    parser.add_argument("--searches", type=at_least(20), default=SEARCHES, help="that are timed")
+    parser.add_argument("--queries", type=at_least(20), default=QUERIES, help="in each case")
+    asked = parser.parse_args(arguments)
+    service = measured(asked.rows, asked.searches)
+    service_ms = service.sample(ROWS_A_SHARD)
+    metrics = {
+        "shard_start_ms": Metric(value=service.start_ms, n=asked.searches),
+        "shard_ms_a_million": Metric(value=service.ms_a_million, n=asked.searches),
+        "shard_p50_ms": Metric(value=float(np.quantile(service_ms, 0.5)), n=asked.searches),
+        "shard_p99_ms": Metric(value=float(np.quantile(service_ms, 0.99)), n=asked.searches),
+    }
+    for shards, load, policy in product(SHARDS, LOADS, get_args(Policy)):
+        taken = simulated(service_ms, shards, load, policy, asked.queries)
+        case = f"{policy}_{shards}_at_{round(100 * load)}"
+        for part in (0.5, 0.99):
+            value = float(np.quantile(taken, part)) + NETWORK_MS
+            metrics[f"p{round(100 * part)}_ms_{case}"] = Metric(value=value, n=asked.queries)
+    for name, metric in metrics.items():
+        print(f"{name:>30} {metric.value:.2f}")
+    details = {
+        "rows": list(asked.rows),
+        "rows_a_shard": ROWS_A_SHARD,
+        "network_ms": NETWORK_MS,
+        "hedge_at": HEDGE_AT,
+        "asked_of_a_shard": {str(shards): least_k(shards) for shards in SHARDS},
+        "plan": plan(),
+        "processor": "shared with other work, at the lowest priority: the scatter is pessimistic",
+    }
+    if (asked.rows, asked.searches, asked.queries) != (ROWS, SEARCHES, QUERIES):
+        print(f"part of a run: not saved; {details['plan']}")
+        return
+    save_result("sharded_topk", metrics, details=details)
+
+
+def _sizes(text: str) -> tuple[int, int]:
+    small, large = (at_least(1000)(each) for each in text.split(",", 1))
+    if small >= large:
+        raise argparse.ArgumentTypeError(f"{text!r}: give a small size and a large one")
+    return small, large
+
+
+# --- one shard, measured
+
+
+def measured(sizes: tuple[int, int], searches: int) -> Service:
+    """Times the scan and the exact rerank of a shard, one query at a time."""
+    times = [timed_ms(rows, searches) for rows in sizes]
+    medians = [float(np.median(each)) for each in times]
+    slope = max(0.0, (medians[1] - medians[0]) / (sizes[1] - sizes[0]))
+    start_ms = max(0.0, medians[0] - slope * sizes[0])
+    scatter = np.concatenate([each / median for each, median in zip(times, medians, strict=True)])
+    return Service(scatter=scatter, start_ms=start_ms, ms_a_million=1e6 * slope)
+
+
+def timed_ms(rows: int, searches: int) -> Float64:
+    """Milliseconds of each search, after a tenth of them to warm up."""
+    rng = np.random.default_rng(0)
+    vectors_ND = normalise(rng.normal(size=(rows, DIMENSION)).astype(np.float32))
+    searcher = ScanSearcher(vectors_ND, build_scan(vectors_ND))
+    queries_QD = normalise(rng.normal(size=(searches, DIMENSION)).astype(np.float32))
+    taken = []
+    for number in [*range(0, searches, 10), *range(searches)]:
+        began_s = time.perf_counter()
+        searcher.top(queries_QD[[number]], K)
+        taken.append(1000 * (time.perf_counter() - began_s))
+    return np.array(taken[-searches:])
+
+
+# --- many shards, simulated
+
+
+def simulated(
+    service_ms: Float64, shards: int, load: float, policy: Policy, queries: int, seed: int = 0
+) -> Float64:
+    """Milliseconds of each query [Q] until the last shard has answered.
+
+    Queries come at random, so many that a replica is at work for `load` of the time if each shard
+    is asked once a query. A replica does one after another. A second request that is not needed
+    after all is done to its end, as is the first.
+    """
+    assert shards >= 1 and 0 < load < 1 and queries >= 1, (shards, load, queries)
+    rng = np.random.default_rng(seed)
+    replicas = REPLICAS[policy]
+    gaps_Q = rng.exponential(service_ms.mean() / load / replicas, queries)
+    late_ms = float(np.quantile(service_ms, HEDGE_AT)) if policy == "hedged" else math.inf
+    free = np.zeros((shards, replicas))  # when each has done all that it was given
+    every, taken = np.arange(shards), np.empty(queries)
+    for query, now in enumerate(np.cumsum(gaps_Q)):
+        idle = free.argmin(axis=1)
+        chosen = rng.integers(replicas, size=shards) if policy in ("one", "either") else idle
+        done = np.maximum(free[every, chosen], now) + rng.choice(service_ms, shards)
+        free[every, chosen] = done
+        late = np.flatnonzero(done - now > late_ms)
+        if len(late):
+            other = 1 - chosen[late]
+            again = np.maximum(free[late, other], now + late_ms) + rng.choice(service_ms, len(late))
+            free[late, other] = again
+            done[late] = np.minimum(done[late], again)
+        taken[query] = done.max() - now
+    return taken
+
+
+def least_k(shards: int, k: int = K, missed: float = 1e-3) -> int:
+    """How many each shard must be asked for, so that of the k best of all few are missed.
+
+    Rows lie on shards by chance: how many of the k best one shard has is binomial. The j best of
+    each shard miss what it has beyond j; on the whole at most `missed` of the k.
+    """
+    share = 1 / shards
+    chances = [math.comb(k, n) * share**n * (1 - share) ** (k - n) for n in range(k + 1)]
+    for j in range(1, k + 1):
+        lost = shards * sum((n - j) * chances[n] for n in range(j + 1, k + 1))
+        if lost <= missed * k:
+            return j
+    return k
+
+
+# --- what a billion clips need
+
+
+def plan(rows_a_shard: int = ROWS_A_SHARD) -> dict[str, float]:
+    """Sizes and costs of a billion clips, of the figures measured here and of `PRICES`."""
+    rows = BILLION * VECTORS_A_CLIP
+    shards, hours = -(-rows // rows_a_shard), BILLION / CLIPS_AN_HOUR
+    indexing = load_result("index_speed").metrics["realtime_factor"].value
+    cores = int(str(load_result("index_speed").machine["cores"]))
+    vector_bytes = 4 * DIMENSION
+    codes_gib = scan_bytes(rows_a_shard, DIMENSION) / 2**30
+    disk_gib = 2 * rows_a_shard * vector_bytes / 2**30  # the table, and the arrays that are mapped
+    copies = REPLICAS["hedged"]
+    month = (
+        copies
+        * shards
+        * (
+            PRICES["core_hour"] * 730
+            + PRICES["gib_month_memory"] * 2 * codes_gib
+            + PRICES["gib_month_disk"] * disk_gib
+        )
+    )
+    asked = least_k(shards)
+    return {
+        "hours_of_video": hours,
+        "rows": rows,
+        "shards": shards,
+        "codes_gib_a_shard": codes_gib,
+        "disk_gib_a_shard": disk_gib,
+        "core_hours_an_hour_of_video": cores / indexing,
+        "index_dollars_an_hour_of_video": PRICES["core_hour"] * cores / indexing,
+        "serve_dollars_an_hour_and_month": month / hours,
+        "serve_dollars_a_month": month,
+        "asked_of_a_shard": asked,
+        "query_kib_out": shards * vector_bytes / 2**10,
+        "query_kib_back": shards * asked * 16 / 2**10,
+    }
+
+
+if __name__ == "__main__":
+    main()
