@@ -1,11 +1,12 @@
 """Figures of large indexes, as their page shows them."""
 
 from collections.abc import Mapping
+from itertools import product
 from pathlib import Path
 from typing import get_args
 
 from kinoscope.evaluation.results import load_result
-from recipes.sharded_topk import LOADS, SHARDS, Policy
+from recipes.sharded_topk import CASES, PAUSE_MS, SHARDS, Policy
 
 RESULTS = Path(__file__).parents[1] / "results"
 _MEASURED = {
@@ -52,16 +53,18 @@ def million_table() -> str:
 def tail_table() -> str:
     """The slowest of many shards, by how a replica is chosen."""
     result = load_result("sharded_topk", folder=RESULTS)
-    cells = [(shards, load) for load in LOADS for shards in SHARDS]
-    heads = [f"{shards} shards, {100 * load:.0f} % busy" for shards, load in cells]
-    lines = [f"| ms, p50 / p99 | {' | '.join(heads)} |", "|---" * (len(heads) + 1) + "|"]
-    for policy in get_args(Policy):
+    heads = [f"{shards} shard{'s' * (shards > 1)}" for shards in SHARDS]
+    lines = [f"| ms, p50 / p99 | | {' | '.join(heads)} |", "|---" * (len(heads) + 2) + "|"]
+    for case, policy in product(CASES, get_args(Policy)):
+        load, paused = CASES[case]
+        told = f"{100 * load:.0f} % busy" + (
+            f", {100 * paused:.1f} % of requests stopped for {PAUSE_MS:.0f} ms" if paused else ""
+        )
         row = []
-        for shards, load in cells:
-            case = f"{policy}_{shards}_at_{round(100 * load)}"
-            both = (result.metrics[f"p{part}_ms_{case}"].value for part in (50, 99))
-            row.append(" / ".join(f"{value:.0f}" for value in both))
-        lines.append(f"| {_POLICIES[policy]} | {' | '.join(row)} |")
+        for shards in SHARDS:
+            figures = (f"p{part}_ms_{policy}_{shards}_{case}" for part in (50, 99))
+            row.append(" / ".join(f"{result.metrics[name].value:.0f}" for name in figures))
+        lines.append(f"| {told} | {_POLICIES[policy]} | {' | '.join(row)} |")
     return "\n".join([*lines, "", _source(result.command, result.commit), ""])
 
 

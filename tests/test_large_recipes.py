@@ -9,7 +9,16 @@ from hypothesis import strategies as st
 
 from kinoscope.evaluation.results import Metric, save_result
 from recipes import large_tables, scale_1m, sharded_topk
-from recipes.sharded_topk import LOADS, SHARDS, Policy, Service, least_k, plan, simulated
+from recipes.sharded_topk import (
+    CASES,
+    PAUSE_MS,
+    SHARDS,
+    Policy,
+    Service,
+    least_k,
+    plan,
+    simulated,
+)
 
 TIMES_MS = np.random.default_rng(0).lognormal(2, 0.5, 500)
 
@@ -101,6 +110,9 @@ def test_shards_are_asked_for_enough_and_for_no_more(shards, k) -> None:
 def test_times_grow_by_the_line_through_both_sizes() -> None:
     service = Service(scatter=np.array([0.5, 1.0, 2.0]), start_ms=1.0, ms_a_million=4.0)
     assert service.sample(500_000).tolist() == [1.5, 3.0, 6.0]
+    paused = service.sample(500_000, 0.01)
+    assert paused.mean() == pytest.approx(3.5 + 0.01 * PAUSE_MS)
+    assert (paused > PAUSE_MS).mean() == pytest.approx(0.01)
 
 
 def test_the_plan_counts_every_vector_once() -> None:
@@ -116,7 +128,7 @@ def test_a_small_simulation_runs_and_is_not_saved(capsys, monkeypatch) -> None:
     monkeypatch.setattr(sharded_topk, "save_result", lambda *_, **__: pytest.fail("saved"))
     sharded_topk.main(["--rows", "1000,2000", "--searches", "20", "--queries", "20"])
     said = capsys.readouterr().out
-    assert all(f"p99_ms_{policy}_500_at_50" in said for policy in get_args(Policy))
+    assert all(f"p99_ms_{policy}_500_pauses" in said for policy in get_args(Policy))
     assert "not saved" in said
 
 
@@ -129,10 +141,8 @@ def test_tables_show_what_was_saved(tmp_path, monkeypatch) -> None:
     values = {name: Metric(value=n + 0.5, n=1) for n, name in enumerate(names)}
     save_result("scale_1m", values, folder=tmp_path)
     assert "| a query, p50, ms | 4.5 | 5.5 |" in large_tables.million_table()
-    cases = [
-        f"{p}_{s}_at_{round(100 * u)}" for p in get_args(Policy) for s in SHARDS for u in LOADS
-    ]
+    cases = [f"{p}_{s}_{case}" for p in get_args(Policy) for s in SHARDS for case in CASES]
     values = {f"p{part}_ms_{case}": Metric(value=part, n=1) for case in cases for part in (50, 99)}
     save_result("sharded_topk", values, details={"plan": plan()}, folder=tmp_path)
-    assert large_tables.tail_table().count("50 / 99") == 4 * len(SHARDS) * len(LOADS)
+    assert large_tables.tail_table().count("50 / 99") == len(cases)
     assert "| shards | 500 |" in large_tables.plan_table()
