@@ -191,18 +191,18 @@ def write(embedder: Embedder, folder: Path, clips: int) -> dict[str, float]:
     spent = {"write_cpu_s": 0.0, "make_cpu_s": 0.0}
     if (folder / _SPENT).exists():
         spent = json.loads((folder / _SPENT).read_text())
-    known, videos = len(index.files()), clips // CLIPS_A_VIDEO
-    batches = library(embedder, known, videos)
-    while True:
-        began_s = time.process_time()
-        batch = next(batches, None)
-        if batch is None:
-            return spent
-        made_s = time.process_time()
-        index.store.commit(batch, [file_row(video_id, found) for video_id, found in batch])
-        spent["make_cpu_s"] += made_s - began_s
-        spent["write_cpu_s"] += time.process_time() - made_s
-        (folder / _SPENT).write_text(json.dumps(spent))
+    with index.store.writing():  # as a run does: what is there is looked at once
+        batches = library(embedder, len(index.files()), clips // CLIPS_A_VIDEO)
+        while True:
+            began_s = time.process_time()
+            batch = next(batches, None)
+            if batch is None:
+                return spent
+            made_s = time.process_time()
+            index.store.commit(batch, [file_row(video_id, found) for video_id, found in batch])
+            spent["make_cpu_s"] += made_s - began_s
+            spent["write_cpu_s"] += time.process_time() - made_s
+            (folder / _SPENT).write_text(json.dumps(spent))
 
 
 # --- steps, each a process

@@ -171,7 +171,7 @@ def simulated(
     rng = np.random.default_rng(seed)
     replicas = REPLICAS[policy]
     gaps_Q = rng.exponential(service_ms.mean() / load / replicas, queries)
-    late_ms = float(np.quantile(service_ms, HEDGE_AT)) if policy == "hedged" else math.inf
+    late_ms = late_after(service_ms, load, queries, seed) if policy == "hedged" else math.inf
     free = np.zeros((shards, replicas))  # when each has done all that it was given
     every, taken = np.arange(shards), np.empty(queries)
     for query, now in enumerate(np.cumsum(gaps_Q)):
@@ -187,6 +187,15 @@ def simulated(
             done[late] = np.minimum(done[late], again)
         taken[query] = done.max() - now
     return taken
+
+
+def late_after(service_ms: Float64, load: float, queries: int, seed: int) -> float:
+    """When `HEDGE_AT` of a single shard's answers are here, without second requests.
+
+    Of answers, not of times of work: where replicas have queues, nearly every request would be
+    late by the latter, and second requests would double the load.
+    """
+    return float(np.quantile(simulated(service_ms, 1, load, "idler", queries, seed), HEDGE_AT))
 
 
 def least_k(shards: int, k: int = K, missed: float = 1e-3) -> int:

@@ -42,7 +42,7 @@ def both(index):
     return derived, ExactSearcher(np.array(derived.catalog.vectors_ND))
 
 
-def test_the_memory_limit_decides_where_codes_lie(index) -> None:
+def test_the_memory_limit_decides_where_codes_lie(index, caplog) -> None:
     store = index.store
     assert open_derived(store, exact_limit=0).kind == "partitions"
     manifest.write_memory_mb(store.folder, 1)
@@ -50,6 +50,7 @@ def test_the_memory_limit_decides_where_codes_lie(index) -> None:
     manifest.write_memory_mb(store.folder, 0)
     assert open_derived(store, exact_limit=0).kind == "partitions"
     assert open_derived(store).kind == "exact"
+    assert not caplog.text, "a limit that has changed is no damage"
 
 
 def test_what_is_found_is_what_an_exact_search_finds(index) -> None:

@@ -1,5 +1,6 @@
 """What search reads: vectors and columns of an index as mapped arrays, rebuilt when out of date."""
 
+import errno
 import hashlib
 import json
 import logging
@@ -224,6 +225,8 @@ def _load(folder: Path, reference_mean_D: Float32 | None, limits: Limits) -> Der
     rows, dimension = vectors_ND.shape
     searcher: Searcher = ExactSearcher(vectors_ND)
     kind = limits.kind(rows, dimension)
+    if kind not in ("exact", names["search"]):
+        raise FileNotFoundError(errno.ENOENT, "made under another limit", str(folder))
     if kind != "exact" and _digest(folder, kind) != names["codes_sha256"]:
         raise ValueError("codes are not what was written")
     match kind:
@@ -284,7 +287,7 @@ def _write(draft: Path, catalog: Catalog, limits: Limits) -> None:
         with _durable(draft / f"{name}.npy") as stream:
             np.save(stream, getattr(catalog, name), allow_pickle=False)
     names: dict[str, Any] = {part: getattr(catalog, part) for part in _LISTS}
-    kind = limits.kind(*catalog.vectors_ND.shape)
+    names["search"] = kind = limits.kind(*catalog.vectors_ND.shape)
     match kind:
         case "scan":
             build_scan(catalog.vectors_ND).write(str(draft / _SCAN))
