@@ -22,7 +22,7 @@ _POLICIES: Mapping[Policy, str] = {
     "one": "one replica",
     "either": "either of two",
     "idler": "that of two with less to do",
-    "hedged": "that, and the other if it is late",
+    "hedged": "that, and if it is late the other, if idle",
 }
 _PLAN = {
     "hours_of_video": ("hours of video", "{:,.0f}"),

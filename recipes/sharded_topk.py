@@ -12,6 +12,7 @@ neighbour, is assumed in the last of three cases. A limited run is printed and n
 import argparse
 import math
 import time
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
@@ -22,7 +23,7 @@ import numpy as np
 from kinoscope.evaluation.results import Metric, load_result, save_result
 from kinoscope.heads import normalise
 from kinoscope.index.vectors import ScanSearcher, build_scan, scan_bytes
-from kinoscope.types import Float64
+from kinoscope.types import Float64, Int64
 from recipes.arguments import at_least
 
 DIMENSION = 384
@@ -51,7 +52,7 @@ PRICES = {"core_hour": 0.04, "gib_month_memory": 2.5, "gib_month_disk": 0.08}
 """In dollars, of rented machines; assumptions, to be replaced by one's own."""
 
 Policy = Literal["one", "either", "idler", "hedged"]
-"""One replica; either of two; that with less to do; that, and the other if it is late."""
+"""One replica; either of two; that with less to do; that, and if it is late the other, if idle."""
 
 REPLICAS: dict[Policy, int] = {"one": 1, "either": 2, "idler": 2, "hedged": 2}
 HEDGE_AT = 0.95
@@ -172,21 +173,56 @@ def simulated(
     replicas = REPLICAS[policy]
     gaps_Q = rng.exponential(service_ms.mean() / load / replicas, queries)
     late_ms = late_after(service_ms, load, queries, seed) if policy == "hedged" else math.inf
-    free = np.zeros((shards, replicas))  # when each has done all that it was given
-    every, taken = np.arange(shards), np.empty(queries)
-    for query, now in enumerate(np.cumsum(gaps_Q)):
-        idle = free.argmin(axis=1)
-        chosen = rng.integers(replicas, size=shards) if policy in ("one", "either") else idle
-        done = np.maximum(free[every, chosen], now) + rng.choice(service_ms, shards)
-        free[every, chosen] = done
+    line = _Line(service_ms, shards, replicas, rng)
+    arrivals_Q = np.cumsum(gaps_Q)
+    for query, now in enumerate(arrivals_Q):
+        line.ask_again(until=now)
+        chosen = line.free.argmin(axis=1)
+        if policy in ("one", "either"):
+            chosen = rng.integers(replicas, size=shards)
+        line.ask(query, now, chosen, late_ms)
+    line.ask_again(until=math.inf)
+    return np.array([line.done[query].max() for query in range(queries)]) - arrivals_Q
+
+
+class _Line:
+    """Replicas of all shards, each of which does one request after another.
+
+    Attributes:
+        free: when each replica [shards, replicas] has done all that it was given.
+        done: of each query, when each shard has answered.
+    """
+
+    def __init__(
+        self, service_ms: Float64, shards: int, replicas: int, rng: np.random.Generator
+    ) -> None:
+        self.free = np.zeros((shards, replicas))
+        self.done: dict[int, Float64] = {}
+        self._service_ms, self._rng, self._every = service_ms, rng, np.arange(shards)
+        self._late: deque[tuple[float, int, int, int, float]] = deque()
+
+    def ask(self, query: int, now: float, chosen: Int64, late_ms: float) -> None:
+        """Gives the query to one replica of each shard; of those that will be late, notes it."""
+        drawn = self._rng.choice(self._service_ms, len(self._every))
+        done = np.maximum(self.free[self._every, chosen], now) + drawn
+        self.free[self._every, chosen] = done
+        self.done[query] = done
         late = np.flatnonzero(done - now > late_ms)
-        if len(late):
-            other = 1 - chosen[late]
-            again = np.maximum(free[late, other], now + late_ms) + rng.choice(service_ms, len(late))
-            free[late, other] = again
-            done[late] = np.minimum(done[late], again)
-        taken[query] = done.max() - now
-    return taken
+        for shard, again_ms in zip(
+            late, self._rng.choice(self._service_ms, len(late)), strict=True
+        ):
+            other = 1 - int(chosen[shard])
+            self._late.append((now + late_ms, query, int(shard), other, float(again_ms)))
+
+    def ask_again(self, until: float) -> None:
+        """Gives late requests to the other replica when they are late, if it has nothing to do."""
+        while self._late and self._late[0][0] <= until:
+            due, query, shard, other, again_ms = self._late.popleft()
+            if self.free[shard, other] > due:  # else a burst would ask twice for all, and last
+                continue
+            again = due + again_ms
+            self.free[shard, other] = again
+            self.done[query][shard] = min(self.done[query][shard], again)
 
 
 def late_after(service_ms: Float64, load: float, queries: int, seed: int) -> float:

@@ -81,6 +81,22 @@ def test_a_queue_is_worked_off_one_by_one() -> None:
     assert np.allclose(taken, want)
 
 
+@pytest.mark.parametrize(("other_is_busy", "answered"), [(False, 40.0), (True, 110.0)])
+def test_a_late_request_is_asked_again_when_it_is_late_if_the_other_is_idle(
+    other_is_busy, answered
+) -> None:
+    line = sharded_topk._Line(np.array([10.0]), 1, 2, np.random.default_rng(0))
+    line.free[0, 0] = 100.0
+    line.ask(0, 0.0, np.array([0]), late_ms=30.0)
+    line.ask_again(until=25.0)
+    if other_is_busy:
+        line.ask(1, 25.0, np.array([1]), late_ms=30.0)
+        assert line.done[1].tolist() == [35.0], "not behind one that will be late"
+    line.ask_again(until=50.0)
+    assert line.done[0].tolist() == [answered]
+    assert line.free.tolist() == [[110.0, 35.0 if other_is_busy else 40.0]]
+
+
 def test_more_shards_and_more_load_are_slower_and_a_second_replica_helps() -> None:
     def tail(shards, load, policy):
         return np.quantile(simulated(TIMES_MS, shards, load, policy, 1500), 0.95)
@@ -88,7 +104,8 @@ def test_more_shards_and_more_load_are_slower_and_a_second_replica_helps() -> No
     assert tail(1, 0.1, "one") < tail(16, 0.1, "one") < tail(128, 0.1, "one")
     assert tail(16, 0.1, "one") < tail(16, 0.7, "one")
     assert tail(16, 0.7, "idler") < tail(16, 0.7, "either")
-    assert tail(128, 0.1, "hedged") < tail(128, 0.1, "idler")
+    for load in (0.1, 0.5):
+        assert tail(128, load, "hedged") < tail(128, load, "idler")
 
 
 @given(shards=st.integers(1, 60), k=st.integers(1, 12))
