@@ -19,7 +19,7 @@ from kinoscope.embedder import Embedder
 from kinoscope.evaluation.results import Metric, save_result
 from kinoscope.index.derived import Derived
 from kinoscope.index.handle import Index
-from kinoscope.index.vectors import ScanSearcher, Searcher
+from kinoscope.index.vectors import Among, ScanSearcher, Searcher
 from kinoscope.retrieval import search
 from kinoscope.types import Bool, Float32, Float64, Int64
 from recipes.arguments import at_least
@@ -194,13 +194,19 @@ class _TimedSearcher:
     inner: Searcher
     clock: Clock
 
-    def top(self, queries_QD: Float32, k: int, mask_N: Bool | None = None) -> tuple[Float64, Int64]:
+    def top(
+        self,
+        queries_QD: Float32,
+        k: int,
+        mask_N: Bool | None = None,
+        among: Among | None = None,
+    ) -> tuple[Float64, Int64]:
         inner = self.inner
         if isinstance(inner, ScanSearcher):
             scan: Any = _TimedScan(inner.scan, self.clock)
             inner = replace(inner, scan=scan)
         with self.clock("top"):
-            return inner.top(queries_QD, k, mask_N)
+            return inner.top(queries_QD, k, mask_N, among)
 
 
 @dataclass(frozen=True)

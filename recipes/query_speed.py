@@ -163,10 +163,7 @@ def library(
     0.15), and few directions hold most of the variance.
     """
     rng = np.random.default_rng(seed)
-    topics = embedder.encode_query([f"{who} {WHAT[i % 20]}" for i, who in enumerate(4 * WHO)])
-    reference_D = embedder.reference_mean_D
-    assert reference_D is not None, "made for a model with a reference mean"
-    shared_D = normalise(reference_D[None])[0]
+    shared_D, topics = shared_and_topics(embedder)
     for first in range(0, videos, VIDEOS_AT_ONCE):
         names = [f"{n:032x}" for n in range(first, min(first + VIDEOS_AT_ONCE, videos))]
         own_VD = mixtures(rng, topics, len(names))
@@ -174,6 +171,14 @@ def library(
             (name, video(rng, topics, shared_D, own_D))
             for name, own_D in zip(names, own_VD, strict=True)
         ]
+
+
+def shared_and_topics(embedder: Embedder) -> tuple[Float32, Float32]:
+    """The direction [D] that vectors of all videos share, and the topics [T, D] they differ in."""
+    topics = embedder.encode_query([f"{who} {WHAT[i % 20]}" for i, who in enumerate(4 * WHO)])
+    reference_D = embedder.reference_mean_D
+    assert reference_D is not None, "made for a model with a reference mean"
+    return normalise(reference_D[None])[0], topics
 
 
 def mixtures(rng: np.random.Generator, topics_TD: Float32, count: int) -> Float32:

@@ -13,6 +13,7 @@ from recipes import (
     api_docs,
     evaluation_tables,
     fault_tables,
+    large_tables,
     serve_tables,
     thinking_tables,
     training_tables,
@@ -22,7 +23,8 @@ from recipes import (
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "results"
 COMMANDS = (
-    *("index", "search", "moments", "ask", "cut", "serve", "mcp", "info", "remove", "embed"),
+    *("index", "index optimize", "index export", "search", "moments", "ask", "cut"),
+    *("serve", "mcp", "info", "remove", "embed"),
     *("setup", "samples", "models", "export", "interpolate", "doctor"),
     *("train", "triplets", "triplets make", "analyze", "eval", "report", "export-run"),
     *("world", "world fetch", "world make", "world show"),
@@ -254,6 +256,11 @@ PAGES = {
     ),
     "docs/thinking.md": with_blocks(
         study=once_measured(thinking_tables.study_table, "thinking_study")
+    ),
+    "docs/large.md": with_blocks(
+        million=once_measured(large_tables.million_table, "scale_1m"),
+        plan=once_measured(large_tables.plan_table, "sharded_topk"),
+        tail=once_measured(large_tables.tail_table, "sharded_topk"),
     ),
     "docs/serve.md": with_blocks(figures=serve_tables.serve_table),
     "docs/LOG.md": with_blocks(wordings=training_tables.wordings_table),

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from kinoscope.cli import console
+from kinoscope.index.handle import Index
 from kinoscope.index.store import Store
 
 
@@ -339,3 +340,31 @@ def test_the_index_folder_comes_from_option_then_environment(monkeypatch) -> Non
     monkeypatch.setenv("KINOSCOPE_INDEX", os.sep + "elsewhere")
     assert console.index_folder(None) == Path(os.sep + "elsewhere")
     assert console.index_folder(Path("here")) == Path("here")
+
+
+def test_after_a_run_an_index_is_optimised_later_unless_that_is_not_wanted(
+    run, ready, tmp_path, monkeypatch
+) -> None:
+    index, begun = shutil.copytree(ready, tmp_path / "index"), []
+    monkeypatch.setattr(Index, "optimise_later", lambda self: begun.append(self.store.folder))
+    assert run("index", "--no-optimize", "--index", index)[0] == 0
+    assert begun == []
+    assert run("index", "--index", index)[0] == 0
+    assert begun == [index]
+
+
+def test_an_index_is_optimised_and_stays_as_it_was(run, ready, tmp_path) -> None:
+    index = shutil.copytree(ready, tmp_path / "index")
+    want = run("search", "a pattern", "--index", index)
+    code, out, _ = run("index", "optimize", "--memory-mb", "9", "--json", "--index", index)
+    assert code == 0
+    told = json.loads(out)
+    assert (told["search"], told["memory_mb"], told["pieces_after"]) == ("exact", 9, 2)
+    assert run("search", "a pattern", "--index", index) == want
+
+
+@pytest.mark.parametrize("command", [["index", "export"], ["search", "x", "--qdrant"]])
+def test_a_qdrant_server_needs_an_address(run, ready, command) -> None:
+    code, _, err = run(*command, "films", "--index", ready)
+    assert code == 2
+    assert "write http://HOST:6333/COLLECTION" in err

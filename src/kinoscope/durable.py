@@ -1,6 +1,7 @@
 """Files that are on the disk, not only on their way there."""
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 
@@ -16,6 +17,16 @@ def flush(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def tree_bytes(folder: Path) -> int:
+    """Sizes of all files below a folder; one that vanishes meanwhile counts for nothing."""
+    total = 0
+    for top, _, names in os.walk(folder):
+        for name in names:
+            with suppress(FileNotFoundError):
+                total += Path(top, name).stat().st_size
+    return total
 
 
 class Flusher:

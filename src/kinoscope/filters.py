@@ -71,15 +71,15 @@ def allowed_paths(catalog: Catalog, filters: Filters) -> Bool | None:
     return allowed_P
 
 
-def allowed_clips(catalog: Catalog, filters: Filters, allowed_P: Bool) -> Bool:
-    """Clips [N] whose video has an allowed path and a length that is wanted."""
+def allowed_videos(catalog: Catalog, filters: Filters, allowed_P: Bool) -> Bool:
+    """Videos [V] that have an allowed path and a length that is wanted."""
     allowed_V = np.zeros(len(catalog.duration_s_V), np.bool_)
     allowed_V[catalog.path_video_P[allowed_P]] = True
     if filters.min_duration_s is not None:
         allowed_V &= catalog.duration_s_V >= filters.min_duration_s
     if filters.max_duration_s is not None:
         allowed_V &= catalog.duration_s_V <= filters.max_duration_s
-    return allowed_V[catalog.video_N]
+    return allowed_V
 
 
 def _below(paths: tuple[str, ...], folder: Path) -> Bool:

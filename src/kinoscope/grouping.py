@@ -99,7 +99,7 @@ def vectors_of(derived: Derived, hits: Sequence[Hit]) -> Float32:
     found = np.empty((len(hits), catalog.vectors_ND.shape[1]), np.float32)
     for place, hit in enumerate(hits):
         video = int(catalog.path_video_P[paths[str(hit.path)]])
-        rows = np.flatnonzero(catalog.video_N == video)
+        rows = np.array(catalog.rows_of(video), np.int64)
         same = (catalog.start_s_N[rows] == hit.span.start_s) & (
             catalog.end_s_N[rows] == hit.span.end_s
         )

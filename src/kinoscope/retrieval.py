@@ -1,7 +1,7 @@
 """A query to ranked moments: scores, filters, and one answer for each stretch of a video."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -9,10 +9,11 @@ import numpy as np
 
 from kinoscope.errors import UsageError
 from kinoscope.exclusion import NOTHING, Exclusions, calibrated
-from kinoscope.filters import EVERYTHING, Filters, allowed_clips, allowed_paths
+from kinoscope.filters import EVERYTHING, Filters, allowed_paths, allowed_videos
 from kinoscope.index.catalog import Catalog
 from kinoscope.index.derived import Derived
 from kinoscope.index.handle import Index
+from kinoscope.index.vectors import Among
 from kinoscope.query import Encode, Query, direction
 from kinoscope.types import Bool, Float32, Hit, Int64, Span
 from kinoscope.usual import Usual
@@ -60,11 +61,14 @@ def search(
     mask_N = derived.moment_N if scale == "moments" else derived.whole_N
     asked = query if isinstance(query, Asked) else query_vectors(index, query, scale)
     allowed_P = allowed_paths(derived.catalog, filters)
+    among = Among(kind="moment" if scale == "moments" else "whole")
     if allowed_P is not None:
-        mask_N = mask_N & allowed_clips(derived.catalog, filters, allowed_P)
+        allowed_V = allowed_videos(derived.catalog, filters, allowed_P)
+        mask_N = mask_N & allowed_V[derived.catalog.video_N]
+        among = replace(among, allowed_V=allowed_V)
     base = float(asked.vector_D.astype(np.float64) @ derived.mean_D)
     least = -math.inf if threshold is None else threshold
-    kept = _distinct_top(derived, asked, k, mask_N, base + least)
+    kept = _distinct_top(derived, asked, k, (mask_N, among), base + least)
     return [_hit(derived, rank, found, base, allowed_P) for rank, found in enumerate(kept, start=1)]
 
 
@@ -115,7 +119,7 @@ def _unit(query: Float32, dimension: int) -> Float32:
 
 
 def _distinct_top(
-    derived: Derived, asked: Asked, k: int, mask_N: Bool, floor: float
+    derived: Derived, asked: Asked, k: int, where: tuple[Bool, Among], floor: float
 ) -> list[_Found]:
     """The k best (row, cosine, penalty) that do not overlap within a video.
 
@@ -125,7 +129,7 @@ def _distinct_top(
     """
     wanted = 4 * k
     while True:
-        cosines_1K, rows_1K = derived.searcher.top(asked.vector_D[None], wanted, mask_N)
+        cosines_1K, rows_1K = derived.searcher.top(asked.vector_D[None], wanted, *where)
         cosines_K, rows_K = cosines_1K[0], rows_1K[0]
         all_seen = len(rows_K) < wanted or cosines_K[-1] < floor
         penalties_K = np.zeros(len(rows_K))

@@ -7,6 +7,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 
 from kinoscope.index.derived import Derived
+from kinoscope.index.mapped import pieces
 from kinoscope.types import Bool, Float32, Float64
 
 MOST = 16_384
@@ -43,7 +44,8 @@ class Usual:
         rows = np.flatnonzero(mask_N)
         if len(rows) > MOST:
             rows = rows[np.linspace(0, len(rows) - 1, MOST).round().astype(np.int64)]
-        return cls(np.asarray(derived.catalog.vectors_ND[rows]))
+        vectors_ND = derived.catalog.vectors_ND
+        return cls(np.concatenate([vectors_ND[:0], *pieces(vectors_ND, rows)]))
 
     def __len__(self) -> int:
         return len(self.sample_SD)

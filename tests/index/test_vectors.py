@@ -1,4 +1,4 @@
-"""Both searchers against a naive twin: masks, ties, awkward sizes."""
+"""All searchers against a naive twin: masks, ties, awkward sizes."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,15 @@ from hypothesis.extra import numpy as arrays
 
 from kinoscope.errors import UsageError
 from kinoscope.index import vectors
-from kinoscope.index.vectors import ExactSearcher, ScanSearcher, build_scan, load_scan
+from kinoscope.index.vectors import (
+    Among,
+    ExactSearcher,
+    ScanSearcher,
+    StoredSearcher,
+    build_scan,
+    load_scan,
+    scan_bytes,
+)
 from tests.made_index import random_units, unit
 
 
@@ -24,8 +32,21 @@ def naive_top(vectors_ND, queries_QD, k, mask_N=None):
     return np.reshape(scores, shape), np.reshape(found, shape)
 
 
+class Everything:
+    """A store that names all its rows, some twice, in no order: it knows nothing of masks."""
+
+    def __init__(self, rows: int) -> None:
+        self.rows = rows
+
+    def nearest(self, queries_QD, wanted, among):
+        rng = np.random.default_rng(wanted)
+        rows = np.arange(self.rows)
+        return [rng.permutation(np.concatenate([rows, rows[:3]])) for _ in queries_QD]
+
+
 def searchers(vectors_ND):
     yield ExactSearcher(vectors_ND)
+    yield StoredSearcher(vectors_ND, Everything(len(vectors_ND)), exact_limit=5)
     if len(vectors_ND):
         yield ScanSearcher(vectors_ND, build_scan(vectors_ND))
 
@@ -45,7 +66,7 @@ def problems(draw):
 
 @given(problem=problems())
 @settings(max_examples=150, deadline=None)
-def test_both_searchers_equal_the_naive_twin(problem) -> None:
+def test_all_searchers_equal_the_naive_twin(problem) -> None:
     table, queries, k, mask = problem
     want_scores, want_rows = naive_top(table, queries, k, mask)
     for searcher in searchers(table):
@@ -128,7 +149,7 @@ def test_the_scan_finds_what_exact_search_finds() -> None:
     table = unit(centres[rng.integers(0, 60, 6000)] + 0.05 * rng.normal(size=(6000, 100)))
     queries = unit(table[::100] + 0.03 * rng.normal(size=(60, 100)))
     mask = rng.random(6000) < 0.7
-    exact, scan = searchers(table)
+    exact, _, scan = searchers(table)
     for kept in (None, mask):
         want, found = exact.top(queries, 10, kept)[1], scan.top(queries, 10, kept)[1]
         shared = [len(set(a) & set(b)) for a, b in zip(want, found, strict=True)]
@@ -139,7 +160,7 @@ def test_the_scan_tells_apart_vectors_that_nearly_point_the_same_way() -> None:
     rng = np.random.default_rng(0)
     table = unit(10 * random_units(1, 64, seed=1) + unit(rng.normal(size=(5000, 64))))
     queries = random_units(50, 64, seed=2)
-    exact, scan = searchers(table)
+    exact, _, scan = searchers(table)
     want, found = exact.top(queries, 10)[1], scan.top(queries, 10)[1]
     shared = [len(set(a) & set(b)) for a, b in zip(want, found, strict=True)]
     assert np.mean(shared) >= 9.9
@@ -170,3 +191,63 @@ def test_exact_search_reads_a_memory_map(tmp_path) -> None:
     np.save(tmp_path / "v.npy", random_units(50))
     table = np.load(tmp_path / "v.npy", mmap_mode="r")
     assert ExactSearcher(table).top(table[7:8], 1)[1].tolist() == [[7]]
+
+
+class Few:
+    """A store that finds these rows only."""
+
+    def __init__(self, *rows: int) -> None:
+        self.rows, self.asked = np.array(rows, np.int64), []
+
+    def nearest(self, queries_QD, wanted, among):
+        self.asked.append((wanted, among))
+        return [self.rows for _ in queries_QD]
+
+
+def test_what_a_store_misses_is_missed_and_what_it_finds_has_its_true_score() -> None:
+    table, query = random_units(300), random_units(1, seed=1)
+    products = (table.astype(np.float64) * query[0].astype(np.float64)).sum(axis=1)
+    scores, rows = StoredSearcher(table, Few(7, 5, 9, 7), exact_limit=0).top(query, 2)
+    best = sorted([5, 7, 9], key=lambda n: -products[n])[:2]
+    assert rows.tolist() == [best]
+    assert scores.tolist() == [[products[n] for n in best]]
+
+
+def test_where_a_store_finds_too_few_every_row_is_looked_at() -> None:
+    table, queries = random_units(300), random_units(3, seed=1)
+    mask = np.arange(300) % 2 == 0
+    for k, kept in ((4, None), (3, mask)):
+        found = StoredSearcher(table, Few(1, 2, 3), exact_limit=0).top(queries, k, kept)
+        assert np.array_equal(found[1], naive_top(table, queries, k, kept)[1])
+
+
+def test_a_store_is_asked_for_more_where_it_does_not_filter_by_itself() -> None:
+    table, query, mask = random_units(2000), random_units(1), np.arange(2000) < 1000
+    among = Among(kind="moment")
+    store = Few(*range(50))
+    searcher = StoredSearcher(table, store, exact_limit=0)
+    searcher.top(query, 10, mask, among)
+    searcher.top(query, 10, mask)
+    assert store.asked == [(1000, among), (2000, None)]
+    searcher.top(query, 10, np.zeros(2000, np.bool_), among)
+    StoredSearcher(table, store, exact_limit=1000).top(query, 10, mask, among)
+    assert len(store.asked) == 2, "few rows are ranked without it"
+
+
+@given(allowed=arrays.arrays(np.bool_, st.integers(0, 12)))
+def test_the_listed_videos_say_which_may_answer(allowed) -> None:
+    listed = Among(kind="whole", allowed_V=allowed).listed()
+    if listed is None:
+        assert allowed.all()
+        return
+    may, videos = listed
+    told = [n for n in range(len(allowed)) if (n in videos) == may]
+    assert told == np.flatnonzero(allowed).tolist()
+    assert len(videos) <= len(allowed) / 2
+
+
+@pytest.mark.parametrize("dimension", [8, 100, 384])
+def test_the_size_of_codes_is_known_before_they_are_made(tmp_path, dimension) -> None:
+    build_scan(random_units(5000, dimension)).write(str(tmp_path / "scan.tv"))
+    written = (tmp_path / "scan.tv").stat().st_size
+    assert written / 1.5 <= scan_bytes(5000, dimension) <= 1.5 * written + 100_000

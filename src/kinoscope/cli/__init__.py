@@ -4,6 +4,7 @@ from kinoscope.cli import analysis as analysis
 from kinoscope.cli import ask as ask
 from kinoscope.cli import cut as cut
 from kinoscope.cli import evaluation as evaluation
+from kinoscope.cli import large as large
 from kinoscope.cli import library as library
 from kinoscope.cli import mcp as mcp
 from kinoscope.cli import models as models

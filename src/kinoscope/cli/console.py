@@ -5,9 +5,10 @@ import os
 import sys
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from kinoscope.clock import clock as clock
 from kinoscope.errors import KinoscopeError, UsageError
@@ -18,7 +19,19 @@ if TYPE_CHECKING:
     from kinoscope.index.handle import Index
     from kinoscope.thinking.config import Thinking
 
+
+class _TwoWords(TyperGroup):
+    """Commands of one word, and of two beside them: `index FOLDER`, `index optimize`."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """The command that the arguments begin with."""
+        if " ".join(args[:2]) in self.commands:
+            args = [" ".join(args[:2]), *args[2:]]
+        return super().resolve_command(ctx, args)
+
+
 app = typer.Typer(
+    cls=_TwoWords,
     help="Find the moment you describe in your own videos.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,

@@ -57,6 +57,9 @@ def index_(
     options: ModelOptions = None,
     thinking: ThinkingRule = None,
     max_steps: MaxSteps = None,
+    optimize: Annotated[
+        bool, typer.Option(help="Afterwards join pieces in the background, where it pays.")
+    ] = True,
     as_json: AsJson = False,
 ) -> None:
     """Index folders or files of videos.
@@ -83,6 +86,8 @@ def index_(
         report = library.add(*(sources or ()), options=building, progress=show)
     say(f"sampling: {library.spec.sampling}")
     _print_report(report, as_json)
+    if optimize:
+        library.optimise_later()
     if report.failures or report.problems:
         raise SomeFilesFailed(
             f"{_count(report.failures, 'file')} went into quarantine,"

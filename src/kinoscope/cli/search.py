@@ -83,6 +83,10 @@ Sheet = Annotated[
     Path | None, typer.Option("--sheet", metavar="FILE.png", help="Draw a frame of each hit.")
 ]
 Opened = Annotated[bool, typer.Option("--open", help="Play the first hit, from its moment on.")]
+Through = Annotated[
+    str | None,
+    typer.Option("--qdrant", metavar="URL", help="Ask a server that `index export` has filled."),
+]
 Videos = Annotated[bool, typer.Option("--videos", help="Rank whole videos, not moments.")]
 
 
@@ -110,6 +114,7 @@ def search(
     group: GroupBy = None,
     sheet: Sheet = None,
     opened: Opened = False,
+    qdrant: Through = None,
     model: ModelName = None,
     options: ModelOptions = None,
     thinking: ThinkingRule = None,
@@ -134,10 +139,17 @@ def search(
     scale = "videos" if videos else "moments"
     wanted = _Wanted(filters, threshold, scale, group, looked_at)
     library = Index.open(index_folder(index), model=model, options=loading, thinking=rules)
+    library = library if qdrant is None else _through(library, qdrant)
     for one in asked:
         groups = _matched(matching, library, one, wanted.of(library, one))[:k]
         _print_groups(one, groups, as_json, titled=query == "-")
         after.of([each.best for each in groups])
+
+
+def _through(library: "Index", url: str) -> "Index":
+    from kinoscope.index.qdrant import Qdrant
+
+    return library.through(Qdrant.at(url))
 
 
 def _matched(

@@ -2,14 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
+from kinoscope.index.mapped import pieces
 from kinoscope.index.rows import ClipTable, FileRow
 from kinoscope.sampling import WHOLE
-from kinoscope.types import ClipEmbeddings, Float32, Float64, Int64, Span
-
-_BLOCK = 65_536  # vectors that are summed at a time
+from kinoscope.types import Bool, ClipEmbeddings, Float32, Float64, Int64, Span
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -18,7 +18,7 @@ class Catalog:
 
     Attributes:
         vectors_ND: float32, unit length; maybe a memory map.
-        video_N: index of each clip's video.
+        video_N: index of each clip's video, ascending.
         scale_N: index of each clip's scale in `scales`.
         start_s_N, end_s_N: where each clip lies, in seconds.
         duration_s_V: length of each video in seconds.
@@ -70,7 +70,25 @@ class Catalog:
         )
         if any(((column < 0) | (column >= limit)).any() for column, limit in pointers):
             return "an index points nowhere"
-        return "" if (np.diff(self.path_video_P) >= 0).all() else "paths are not sorted"
+        pairs = (("clips", self.video_N), ("paths", self.path_video_P))
+        return next((f"{n} are not sorted" for n, c in pairs if (np.diff(c) < 0).any()), "")
+
+    @cached_property
+    def whole_N(self) -> Bool:
+        """Rows that stand for whole videos."""
+        return np.array([scale == WHOLE for scale in self.scales], np.bool_)[self.scale_N]
+
+    @cached_property
+    def moment_N(self) -> Bool:
+        """Rows that are moments: windows, or the whole of a video without windows."""
+        has_windows_V = np.zeros(len(self.duration_s_V), np.bool_)
+        has_windows_V[self.video_N[~self.whole_N]] = True
+        return ~self.whole_N | ~has_windows_V[self.video_N]
+
+    def rows_of(self, video: int) -> range:
+        """A video's clips."""
+        first, after = self.video_N.searchsorted([video, video + 1])
+        return range(int(first), int(after))
 
     def paths_of(self, video: int) -> range:
         """Indices of a video's paths: one, or several for copies of the same content."""
@@ -79,7 +97,7 @@ class Catalog:
 
     def clips_of(self, video: int) -> ClipEmbeddings:
         """A video's vectors as they were made: the whole, then windows by start."""
-        rows = np.flatnonzero(self.video_N == video)
+        rows = np.array(self.rows_of(video), np.int64)
         whole = np.array([self.scales[scale] == WHOLE for scale in self.scale_N[rows]])
         rows = rows[np.lexsort((self.end_s_N[rows], self.start_s_N[rows], ~whole))]
         thought = bool((self.steps_N[rows] > 0).all())
@@ -104,8 +122,8 @@ def build_catalog(clips: ClipTable, files: Sequence[FileRow]) -> Catalog:
     np.maximum.at(duration_s_V, video_N, clips.end_s_N)
     wholes = np.flatnonzero([scale == WHOLE for scale in clips.scales])
     total_D = np.zeros(clips.vectors_ND.shape[1])
-    for first in range(0, len(wholes), _BLOCK):
-        total_D += clips.vectors_ND[wholes[first : first + _BLOCK]].sum(axis=0, dtype=np.float64)
+    for piece in pieces(clips.vectors_ND, wholes):
+        total_D += piece.sum(axis=0, dtype=np.float64)
     return Catalog(
         vectors_ND=clips.vectors_ND,
         video_N=video_N,

@@ -1,5 +1,6 @@
 """What search reads: vectors and columns of an index as mapped arrays, rebuilt when out of date."""
 
+import errno
 import hashlib
 import json
 import logging
@@ -12,38 +13,40 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from tokenize import TokenError
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import Any, BinaryIO, Literal
 
 import numpy as np
 
 from kinoscope.durable import flush
 from kinoscope.embedder import PRIOR_VIDEOS
 from kinoscope.errors import IndexFault, UsageError
+from kinoscope.index import partitions
 from kinoscope.index.catalog import Catalog, build_catalog
 from kinoscope.index.manifest import DERIVED
+from kinoscope.index.mapped import blocks, write_vectors
+from kinoscope.index.rows import ClipTable
 from kinoscope.index.store import Store
 from kinoscope.index.vectors import (
     EXACT_LIMIT,
     ExactSearcher,
     ScanSearcher,
     Searcher,
+    StoredSearcher,
     build_scan,
     load_scan,
+    scan_bytes,
 )
-from kinoscope.sampling import WHOLE
 from kinoscope.types import Bool, Float32, Float64
-
-if TYPE_CHECKING:
-    from turbovec import TurboQuantIndex
 
 log = logging.getLogger(__name__)
 
-FORMAT = 3
+FORMAT = 4
 FOLDER = DERIVED
 _NAMES = "names.json"
+_VECTORS = "vectors_ND"
 _SCAN = "scan.tv"
-_BLOCK = 65_536
 _ABANDONED_S = 3600.0  # a draft this old belongs to a killed build
+_SUPERSEDED_S = 3600.0  # a reader that has not noticed by then has left
 _ATTEMPTS = 20  # to publish, against other readers
 
 
@@ -62,6 +65,23 @@ _ARRAYS: dict[str, tuple[type[np.generic], int]] = {
     "reason_N": (np.int64, 1),
 }
 _LISTS = ("paths", "scales", "reasons")
+
+Kind = Literal["exact", "scan", "partitions"]
+"""How nearest rows are found: by all vectors, by codes in memory, by codes on disk."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """With more rows than `exact_limit`, codes go first: in memory, if they fit into it."""
+
+    exact_limit: int = EXACT_LIMIT
+    memory_bytes: int
+
+    def kind(self, rows: int, dimension: int) -> Kind:
+        """What suits an index of that size."""
+        if rows <= self.exact_limit:
+            return "exact"
+        return "scan" if scan_bytes(rows, dimension) <= self.memory_bytes else "partitions"
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -84,6 +104,16 @@ class Derived:
     moment_N: Bool
     whole_N: Bool
 
+    @property
+    def kind(self) -> Kind:
+        """How nearest rows are found."""
+        match self.searcher:
+            case ExactSearcher():
+                return "exact"
+            case ScanSearcher():
+                return "scan"
+        return "partitions"
+
 
 def open_derived(
     store: Store, reference_mean_D: Float32 | None = None, *, exact_limit: int = EXACT_LIMIT
@@ -93,7 +123,8 @@ def open_derived(
     Args:
         store: the index.
         reference_mean_D: prior of the library's mean; None for a model without centring.
-        exact_limit: with more rows than this, a 4-bit scan goes first.
+        exact_limit: with more rows than this, codes go first, see `Limits`; how much memory they
+            may take is said in the index, see `Store.memory_mb`.
 
     On a read-only or full disk they are built in memory, with a warning.
     Raises `IndexFault` if the tables cannot be read.
@@ -103,30 +134,26 @@ def open_derived(
         raise UsageError(
             f"reference mean of shape {list(reference_mean_D.shape)}, not {list(shape)}"
         )
+    limits = Limits(exact_limit=exact_limit, memory_bytes=store.memory_mb() * 2**20)
     stamp = stamp_of(store)
     try:
-        return _load(store.folder / FOLDER / stamp, reference_mean_D, exact_limit)
+        return _load(store.folder / FOLDER / stamp, reference_mean_D, limits)
     except FileNotFoundError:
         log.info("search arrays of %s are absent or out of date: building them", store.folder)
     except (OSError, ValueError, KeyError, TypeError, EOFError) as error:
         log.warning("search arrays of %s are damaged (%s): building them", store.folder, error)
-    versions, files, clips = store.snapshot()
-    stamp, catalog = stamp_of(store, versions), build_catalog(clips, files)
-    _check_lengths(store.folder, catalog.vectors_ND)
-    scan = build_scan(catalog.vectors_ND) if len(clips) > exact_limit else None
     try:
-        _save(catalog, scan, store.folder / FOLDER / stamp)
-        return _load(store.folder / FOLDER / stamp, reference_mean_D, exact_limit)
+        return _load(_save(store, limits), reference_mean_D, limits)
     except OSError as error:
         log.warning("cannot keep search arrays (%s): every start builds them in memory", error)
-    return _derived(stamp, catalog, scan, reference_mean_D)
+    return _in_memory(store, reference_mean_D, limits)
 
 
 def differs(store: Store) -> str:
     """How saved arrays of the present state differ from the tables; empty if not, or if absent."""
     versions, files, clips = store.snapshot()
     try:
-        saved = _load(store.folder / FOLDER / stamp_of(store, versions), None, EXACT_LIMIT).catalog
+        saved = _load_catalog(store.folder / FOLDER / stamp_of(store, versions))[0]
     except FileNotFoundError:
         return ""
     except (OSError, ValueError, KeyError, TypeError, EOFError) as error:
@@ -157,8 +184,8 @@ def library_mean(whole_mean_D: Float64, videos: int, reference_mean_D: Float32 |
 
 def _check_lengths(folder: Path, vectors_ND: Float32) -> None:
     """One NaN among the vectors would spoil every ranking."""
-    for first in range(0, len(vectors_ND), _BLOCK):
-        lengths_N = np.linalg.norm(vectors_ND[first : first + _BLOCK], axis=1)
+    for block in blocks(vectors_ND):
+        lengths_N = np.linalg.norm(block, axis=1)
         if not (np.abs(lengths_N - 1) < 1e-3).all():  # also false for NaN
             raise IndexFault(
                 f"{folder} holds damaged vectors: see what can be saved with"
@@ -167,28 +194,52 @@ def _check_lengths(folder: Path, vectors_ND: Float32) -> None:
 
 
 def _derived(
-    stamp: str,
-    catalog: Catalog,
-    scan: "TurboQuantIndex | None",
-    reference_mean_D: Float32 | None,
+    stamp: str, catalog: Catalog, searcher: Searcher, reference_mean_D: Float32 | None
 ) -> Derived:
-    vectors_ND, videos = catalog.vectors_ND, len(catalog.duration_s_V)
-    names = np.array([scale == WHOLE for scale in catalog.scales], np.bool_)
-    whole_N = names[catalog.scale_N]
-    has_windows_V = np.zeros(videos, np.bool_)
-    has_windows_V[catalog.video_N[~whole_N]] = True
+    videos = len(catalog.duration_s_V)
     return Derived(
         stamp=stamp,
         catalog=catalog,
-        searcher=ScanSearcher(vectors_ND, scan) if scan else ExactSearcher(vectors_ND),
+        searcher=searcher,
         mean_D=library_mean(catalog.whole_mean_D, videos, reference_mean_D),
-        moment_N=~whole_N | ~has_windows_V[catalog.video_N],
-        whole_N=whole_N,
+        moment_N=catalog.moment_N,
+        whole_N=catalog.whole_N,
     )
 
 
-def _load(folder: Path, reference_mean_D: Float32 | None, exact_limit: int) -> Derived:
+def _in_memory(store: Store, reference_mean_D: Float32 | None, limits: Limits) -> Derived:
+    versions, files, clips = store.snapshot()
+    _check_lengths(store.folder, clips.vectors_ND)
+    catalog, vectors_ND = build_catalog(clips, files), clips.vectors_ND
+    exact = len(clips) <= limits.exact_limit
+    searcher = (
+        ExactSearcher(vectors_ND) if exact else ScanSearcher(vectors_ND, build_scan(vectors_ND))
+    )
+    return _derived(stamp_of(store, versions), catalog, searcher, reference_mean_D)
+
+
+def _load(folder: Path, reference_mean_D: Float32 | None, limits: Limits) -> Derived:
     """Maps saved arrays; `FileNotFoundError` if absent, other plain errors if damaged."""
+    catalog, names = _load_catalog(folder)
+    vectors_ND = catalog.vectors_ND
+    rows, dimension = vectors_ND.shape
+    searcher: Searcher = ExactSearcher(vectors_ND)
+    kind = limits.kind(rows, dimension)
+    if kind not in ("exact", names["search"]):
+        raise FileNotFoundError(errno.ENOENT, "made under another limit", str(folder))
+    if kind != "exact" and _digest(folder, kind) != names["codes_sha256"]:
+        raise ValueError("codes are not what was written")
+    match kind:
+        case "scan":
+            searcher = ScanSearcher(vectors_ND, load_scan(folder / _SCAN, rows, dimension))
+        case "partitions":
+            place = folder / partitions.FOLDER
+            codes = partitions.Partitions(place, rows, limits.memory_bytes)
+            searcher = StoredSearcher(vectors_ND, codes, limits.exact_limit)
+    return _derived(folder.name, catalog, searcher, reference_mean_D)
+
+
+def _load_catalog(folder: Path) -> tuple[Catalog, dict[str, Any]]:
     names = json.loads((folder / _NAMES).read_bytes())
     if not all(isinstance(name, str) for part in _LISTS for name in names[part]):
         raise ValueError(f"{_NAMES} has another form")
@@ -198,13 +249,7 @@ def _load(folder: Path, reference_mean_D: Float32 | None, exact_limit: int) -> D
     damage = catalog.find_damage()
     if damage:
         raise ValueError(damage)
-    rows, dimension = catalog.vectors_ND.shape
-    scan = None
-    if rows > exact_limit:
-        if _digest(folder / _SCAN) != names["scan_sha256"]:
-            raise ValueError(f"{_SCAN} is not what was written")
-        scan = load_scan(folder / _SCAN, rows, dimension)
-    return _derived(folder.name, catalog, scan, reference_mean_D)
+    return catalog, names
 
 
 def _load_array(path: Path, kind: "type[np.generic]", dimensions: int) -> "np.ndarray[Any, Any]":
@@ -217,27 +262,42 @@ def _load_array(path: Path, kind: "type[np.generic]", dimensions: int) -> "np.nd
     return array
 
 
-def _save(catalog: Catalog, scan: "TurboQuantIndex | None", folder: Path) -> None:
-    """Writes a hidden draft, then gives it its name: `folder` is whole or absent."""
-    draft = folder.with_name(f".{uuid.uuid4().hex}")
+def _save(store: Store, limits: Limits) -> Path:
+    """Writes a hidden draft, vectors by stream, then gives it its name: it is whole or absent."""
+    draft = store.folder / FOLDER / f".{uuid.uuid4().hex}"
     try:
         draft.mkdir(parents=True)
-        for name in _ARRAYS:
-            with _durable(draft / f"{name}.npy") as stream:
-                np.save(stream, getattr(catalog, name), allow_pickle=False)
-        names: dict[str, Any] = {part: getattr(catalog, part) for part in _LISTS}
-        names["scan_sha256"] = ""
-        if scan:
-            scan.write(str(draft / _SCAN))
-            flush(draft / _SCAN)
-            names["scan_sha256"] = _digest(draft / _SCAN)
-        with _durable(draft / _NAMES) as stream:
-            stream.write(json.dumps(names).encode())
-        flush(draft)
+        versions, files, keys, vectors = store.stream()
+        path = draft / f"{_VECTORS}.npy"
+        write_vectors(path, (len(keys), store.spec.dimension), vectors)
+        vectors_ND = _load_array(path, *_ARRAYS[_VECTORS])
+        _check_lengths(store.folder, vectors_ND)
+        _write(draft, build_catalog(ClipTable(**vars(keys), vectors_ND=vectors_ND), files), limits)
+        folder = store.folder / FOLDER / stamp_of(store, versions)
         _publish(draft, folder)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
-    _sweep(folder)
+    sweep(folder)
+    return folder
+
+
+def _write(draft: Path, catalog: Catalog, limits: Limits) -> None:
+    """All but the vectors, which are there, and what the way of search needs."""
+    for name in _ARRAYS.keys() - {_VECTORS}:
+        with _durable(draft / f"{name}.npy") as stream:
+            np.save(stream, getattr(catalog, name), allow_pickle=False)
+    names: dict[str, Any] = {part: getattr(catalog, part) for part in _LISTS}
+    names["search"] = kind = limits.kind(*catalog.vectors_ND.shape)
+    match kind:
+        case "scan":
+            build_scan(catalog.vectors_ND).write(str(draft / _SCAN))
+            flush(draft / _SCAN)
+        case "partitions":
+            partitions.build_partitions(draft / partitions.FOLDER, catalog)
+    names["codes_sha256"] = "" if kind == "exact" else _digest(draft, kind)
+    with _durable(draft / _NAMES) as stream:
+        stream.write(json.dumps(names).encode())
+    flush(draft)
 
 
 @contextmanager
@@ -249,10 +309,14 @@ def _durable(path: Path) -> Iterator[BinaryIO]:
         os.fsync(stream.fileno())
 
 
-def _digest(path: Path) -> str:
+def _digest(folder: Path, kind: Kind) -> str:
     """SHA-256: damaged codes would load, and rank wrongly without a word."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+    files = [folder / _SCAN] if kind == "scan" else partitions.code_files(folder)
+    found = hashlib.sha256()
+    for path in files:
+        with path.open("rb") as stream:
+            found.update(hashlib.file_digest(stream, "sha256").digest())
+    return found.hexdigest()
 
 
 def _publish(draft: Path, folder: Path) -> None:
@@ -273,14 +337,23 @@ def _publish(draft: Path, folder: Path) -> None:
         shutil.rmtree(old, ignore_errors=True)
 
 
-def _sweep(current: Path) -> None:
-    """Removes older states, and drafts of killed builds; a reader keeps what it has mapped."""
+def sweep(current: Path) -> None:
+    """Removes older states, and drafts of killed builds; a reader keeps what it has mapped.
+
+    Partitions are read when they are asked: the last state that has some stays for an hour.
+    """
+    old = []
     for entry in current.parent.iterdir():
         draft = entry.name.startswith(".")
         if draft and time.time() - entry.stat().st_mtime < _ABANDONED_S:
             continue  # another process may be writing it
         if draft or (entry != current and not _is_newer(entry.name, current.name)):
-            shutil.rmtree(entry, ignore_errors=True)
+            old.append(entry)
+    asked = [entry for entry in old if (entry / partitions.FOLDER).is_dir()]
+    if asked and time.time() - current.stat().st_mtime < _SUPERSEDED_S:
+        old.remove(max(asked, key=lambda entry: entry.stat().st_mtime))
+    for entry in old:
+        shutil.rmtree(entry, ignore_errors=True)
 
 
 def _is_newer(stamp: str, current: str) -> bool:

@@ -1,10 +1,12 @@
 """An index together with the embedder that asks it: what `kinoscope.Index` is."""
 
+import copy
 import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from kinoscope.durable import tree_bytes
 from kinoscope.embedder import Embedder
 from kinoscope.errors import SetupError, UsageError
 from kinoscope.index.derived import Derived, open_derived, stamp_of
@@ -17,9 +19,13 @@ from kinoscope.thinking.config import Thinking
 from kinoscope.types import ClipEmbeddings, EmbedderSpec
 
 if TYPE_CHECKING:
+    from subprocess import Popen
+
     from kinoscope.backbones.options import LoadOptions
     from kinoscope.index.build import BuildOptions
+    from kinoscope.index.optimise import Optimised
     from kinoscope.index.progress import BuildReport, Progress
+    from kinoscope.index.qdrant import Qdrant
 
 
 class Index:
@@ -43,6 +49,7 @@ class Index:
         self._embedder = embedder
         self._model, self._options, self._thinking = model, options, thinking
         self._derived: Derived | None = None
+        self._target: Qdrant | None = None
 
     def __repr__(self) -> str:
         return f"Index({str(self.store.folder)!r})"
@@ -105,8 +112,31 @@ class Index:
         self.embedder.spec.require_equal(store.spec, remedy=remedy)
         if self._derived is None or self._derived.stamp != stamp_of(store):
             self.store = store
-            self._derived = open_derived(store, self.embedder.reference_mean_D)
+            derived = open_derived(store, self.embedder.reference_mean_D)
+            self._derived = derived if self._target is None else self._target.searching(derived)
         return self._derived
+
+    def through(self, target: "Qdrant") -> "Index":
+        """The same index, whose searches ask a Qdrant server for candidates.
+
+        `Qdrant.push` has written there what the index holds; searches raise `IndexFault` once that
+        is no longer so, or if the server does not answer.
+        """
+        other = copy.copy(self)
+        other._derived, other._target = None, target
+        return other
+
+    def optimise(self, *, memory_mb: int | None = None) -> "Optimised":
+        """Joins pieces, frees what is superseded, builds what search reads; see `optimise`."""
+        from kinoscope.index.optimise import optimise
+
+        return optimise(self.store, memory_mb=memory_mb)
+
+    def optimise_later(self) -> "Popen[bytes] | None":
+        """Begins that in a process of its own, which may outlive this one, if it is worth it."""
+        from kinoscope.index.optimise import is_worth_it, optimise_later
+
+        return optimise_later(self.store.folder) if is_worth_it(self.store) else None
 
     def add(
         self,
@@ -169,7 +199,6 @@ class Index:
         rows = self.store.files()
         indexed = {row.video_id: row for row in rows if row.state == "indexed"}
         seconds = sum(row.duration_s for row in indexed.values())
-        inside = (path for path in self.store.folder.rglob("*") if path.is_file())
         return {
             "folder": str(self.store.folder),
             "sources": [str(source) for source in self.store.sources()],
@@ -185,7 +214,7 @@ class Index:
             "clips": self.store.count_clips(),
             **self._thoughts(),
             "hours": round(seconds / 3600, 2),
-            "size_mb": round(sum(path.stat().st_size for path in inside) / 2**20, 3),
+            "size_mb": round(tree_bytes(self.store.folder) / 2**20, 3),
         }
 
     def _thoughts(self) -> dict[str, object]:

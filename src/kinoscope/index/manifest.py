@@ -24,10 +24,14 @@ FORMAT = 3
 MANIFEST = "kinoscope.json"
 COPY = "kinoscope.copy.json"
 SOURCES = "sources.json"
+LIMITS = "limits.json"
 DERIVED = "derived"
 """Search arrays, named by versions of the tables: they leave when a version is taken back."""
 LOCK = "writer.lock"
 WRITER = "writer.pid"
+OPTIMISING = "optimising"
+"""What a writer says of itself that may be waited for: it takes seconds, and nobody asked."""
+_PATIENCE_S = 1.0  # then it is looked who writes
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _FORBIDDEN = (errno.EROFS, errno.EACCES, errno.EPERM)
@@ -38,6 +42,9 @@ _CORRUPTION = re.compile(
     re.IGNORECASE,
 )
 _LARGEST_DIMENSION = 2**16
+MEMORY_MB = 2048
+"""Of an index for which nobody has said how much memory a search may hold."""
+_LARGEST_MEMORY_MB = 2**30
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -176,17 +183,41 @@ def _is_id(value: object) -> bool:
 def read_sources(folder: Path) -> tuple[Path, ...]:
     """Folders and files the index watches; empty if none were added yet."""
     path = folder / SOURCES
-    try:
-        values = json.loads(path.read_bytes())
-    except FileNotFoundError:
-        return ()
-    except OSError as error:
-        raise IndexFault(_explain(folder, error)) from error
-    except (ValueError, RecursionError):
-        values = None
+    values = _values(path, absent=[])
     if not isinstance(values, list) or not all(map(_is_source, values)):
         raise IndexFault(f"{path} is damaged: delete it and name the folders to index again")
     return tuple(Path(value) for value in values)
+
+
+def _values(path: Path, *, absent: object) -> object:
+    """What a small file holds: `absent` if it is not there, None if it is no JSON."""
+    try:
+        return json.loads(path.read_bytes())
+    except FileNotFoundError:
+        return absent
+    except OSError as error:
+        raise IndexFault(_explain(path.parent, error)) from error
+    except (ValueError, RecursionError):
+        return None
+
+
+def read_memory_mb(folder: Path) -> int:
+    """MiB that a search on this index may hold."""
+    values = _values(folder / LIMITS, absent={"memory_mb": MEMORY_MB})
+    found = values.get("memory_mb") if isinstance(values, dict) else None
+    if type(found) is not int or not 0 <= found <= _LARGEST_MEMORY_MB:
+        raise IndexFault(
+            f"{folder / LIMITS} is damaged: delete it, then say the limit again with"
+            " `kinoscope index optimize --memory-mb`"
+        )
+    return found
+
+
+def write_memory_mb(folder: Path, memory_mb: int) -> None:
+    """Sets how many MiB a search on this index may hold; `UsageError` for no such number."""
+    if not 0 <= memory_mb <= _LARGEST_MEMORY_MB:
+        raise UsageError(f"memory of {memory_mb} MiB: give 0 to {_LARGEST_MEMORY_MB}")
+    write_json(folder / LIMITS, {"memory_mb": memory_mb})
 
 
 def _is_source(value: object) -> bool:
@@ -206,28 +237,40 @@ def writer_lock(folder: Path) -> "BaseFileLock":
 
 
 @contextmanager
-def locked(folder: Path, lock: "BaseFileLock") -> Iterator[None]:
-    """Holds the writer's lock; raises `IndexFault` naming the process that has it."""
-    from filelock import Timeout
+def locked(folder: Path, lock: "BaseFileLock", role: str = "") -> Iterator[None]:
+    """Holds the writer's lock; raises `IndexFault` naming the process that has it.
 
+    One that only tidies up, in the role of `OPTIMISING`, is waited for.
+    """
     with disk_faults(folder):
-        try:
-            lock.acquire()
-        except Timeout:
-            raise IndexFault(
-                f"another process is indexing {folder} (pid {_writer_pid(folder)}): "
-                "wait for it or stop it"
-            ) from None
+        _acquire(folder, lock)
     try:
-        with disk_faults(folder):
-            (folder / WRITER).write_text(str(os.getpid()))
+        if lock.lock_counter == 1:
+            with disk_faults(folder):
+                (folder / WRITER).write_text(f"{os.getpid()} {role}".strip())
         yield
     finally:
         lock.release()
 
 
-def _writer_pid(folder: Path) -> str:
+def _acquire(folder: Path, lock: "BaseFileLock") -> None:
+    from filelock import Timeout
+
+    while True:
+        try:
+            lock.acquire(timeout=_PATIENCE_S if _writer(folder).endswith(OPTIMISING) else 0)
+            return
+        except Timeout:
+            if not (writer := _writer(folder)).endswith(OPTIMISING):
+                raise IndexFault(
+                    f"another process is indexing {folder} (pid {writer.split()[0]}): "
+                    "wait for it or stop it"
+                ) from None
+
+
+def _writer(folder: Path) -> str:
+    """Process id of the last writer, and its role if it has one."""
     try:
-        return (folder / WRITER).read_text()[:20] or "unknown"
-    except OSError:
+        return (folder / WRITER).read_text()[:40].strip() or "unknown"
+    except (OSError, ValueError):
         return "unknown"

@@ -3,7 +3,7 @@
 import hashlib
 import math
 import os
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -64,8 +64,8 @@ class FileRow:
         assert math.isfinite(self.changed_at) and math.isfinite(self.duration_s), self.path
 
 
-@dataclass(frozen=True, eq=False)
-class ClipTable:
+@dataclass(frozen=True, eq=False, kw_only=True)
+class ClipKeys:
     """N visible clips, ordered by video, scale (`whole` first) and start; times in seconds.
 
     `steps_N` and `reasons` are 0 and empty strings where the model does not think.
@@ -75,30 +75,39 @@ class ClipTable:
     scales: tuple[str, ...]
     start_s_N: Float64
     end_s_N: Float64
-    vectors_ND: Float32
     steps_N: Int64
     reasons: tuple[str, ...]
 
     def __post_init__(self) -> None:
-        count = len(self.vectors_ND)
-        texts, numbers = (
-            (self.video_ids, self.scales, self.reasons),
-            (self.start_s_N, self.end_s_N, self.steps_N),
-        )
-        columns = (*texts, *numbers)
-        assert all(len(column) == count for column in columns), count
+        texts, numbers = (self.scales, self.reasons), (self.start_s_N, self.end_s_N, self.steps_N)
+        assert all(len(column) == len(self) for column in (*texts, *numbers)), len(self)
 
     def __len__(self) -> int:
-        return len(self.vectors_ND)
-
-    def __repr__(self) -> str:
-        return f"ClipTable(ND={list(self.vectors_ND.shape)})"
+        return len(self.video_ids)
 
     @property
     def clip_ids(self) -> tuple[str, ...]:
         """Key of each row: `VIDEO:SCALE:START_MS`."""
         starts = self.start_s_N.tolist()
         return tuple(map(clip_id, self.video_ids, self.scales, starts))
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class ClipTable(ClipKeys):
+    """The same clips with their vectors; `vectors_ND` may be a memory map."""
+
+    vectors_ND: Float32
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        assert len(self.vectors_ND) == len(self), self.vectors_ND.shape
+
+    def __repr__(self) -> str:
+        return f"ClipTable(ND={list(self.vectors_ND.shape)})"
+
+
+Placed = tuple[Int64, Float32]
+"""Rows among the N of `ClipKeys`, and the vectors that belong there."""
 
 
 def clip_id(video_id: str, scale: str, start_s: float) -> str:
@@ -201,47 +210,66 @@ def arrow_of_clips(videos: Mapping[str, ClipEmbeddings], spec: EmbedderSpec) -> 
     return with_checks(pa.table(columns, schema=clip_schema(spec, checked=False)))
 
 
-def clips_of_arrow(table: "pa.Table", visible: Collection[str], dimension: int) -> ClipTable:
-    """The clips of `visible` videos in the order that `ClipTable` promises."""
+def keys_of_arrow(table: "pa.Table", visible: Collection[str]) -> tuple[ClipKeys, Int64]:
+    """The clips of `visible` videos, without vectors, and the place of each row of the table.
+
+    The place is the row's number among the clips, -1 for a row that is not visible.
+    """
     import pyarrow as pa
     import pyarrow.compute as pc
 
     shown = pc.is_in(table["video_id"], pa.array(sorted(visible), pa.string()))
-    keys = table.drop_columns("vector").filter(shown)
-    videos, scales = keys["video_id"].to_pylist(), keys["scale"].to_pylist()
+    keys = table.filter(shown)
+    videos, scales = _coded(keys["video_id"]), _coded(keys["scale"])
     start_s_N = keys["start_s"].to_numpy()
-    order_N = np.lexsort((start_s_N, _ranks(scales), _ranks(videos)))
-    place_N = np.argsort(order_N)
-    vectors_ND = np.empty((len(keys), dimension), np.float32)
-    first = row = 0
-    for chunk in table["vector"].chunks:  # one by one, so that no third copy comes to be
-        kept = chunk.filter(shown.slice(row, len(chunk)).combine_chunks())
-        place = place_N[first : first + len(kept)]
-        vectors_ND[place] = kept.flatten().to_numpy().reshape(-1, dimension)
-        first, row = first + len(kept), row + len(chunk)
-    return ClipTable(
-        video_ids=tuple(videos[i] for i in order_N),
-        scales=tuple(scales[i] for i in order_N),
+    order_N = np.lexsort((start_s_N, _ranks(*scales), _ranks(*videos)))
+    place_R = np.full(len(table), -1, np.int64)
+    place_R[np.flatnonzero(shown.to_numpy())[order_N]] = np.arange(len(keys))
+    found = ClipKeys(
+        video_ids=_told(*videos, order_N),
+        scales=_told(*scales, order_N),
         start_s_N=start_s_N[order_N],
         end_s_N=keys["end_s"].to_numpy()[order_N],
-        vectors_ND=vectors_ND,
         **_thoughts(keys, order_N),
     )
+    return found, place_R
+
+
+def placed(batches: "Iterable[pa.RecordBatch]", place_R: Int64) -> Iterator[Placed]:
+    """Vectors of a table's rows, batch by batch in its order, and where each belongs."""
+    row = 0
+    for batch in batches:
+        place = place_R[row : row + len(batch)]
+        row += len(batch)
+        vectors = batch["vector"]
+        vectors_RD = vectors.flatten().to_numpy().reshape(len(batch), vectors.type.list_size)
+        yield place[place >= 0], vectors_RD[place >= 0]
+    assert row == len(place_R), (row, len(place_R))
 
 
 def _thoughts(keys: "pa.Table", order_N: Int64) -> dict[str, Any]:
     steps, reason = THOUGHT_COLUMNS
     if steps not in keys.column_names:
         return {"steps_N": np.zeros(len(keys), np.int64), "reasons": ("",) * len(keys)}
-    reasons = keys[reason].to_pylist()
     return {
         "steps_N": keys[steps].to_numpy()[order_N],
-        "reasons": tuple(reasons[i] for i in order_N),
+        "reasons": _told(*_coded(keys[reason]), order_N),
     }
 
 
-def _ranks(names: Sequence[str]) -> Int64:
-    """Place of each name in the sorted distinct names, `whole` before all others."""
-    distinct = sorted(set(names), key=lambda name: (name != WHOLE, name))
-    rank = {name: i for i, name in enumerate(distinct)}
-    return np.fromiter((rank[name] for name in names), np.int64, len(names))
+def _coded(column: "pa.ChunkedArray") -> tuple[list[str], Int64]:
+    """Distinct texts, and which of them each row has: millions of rows share few texts."""
+    coded = column.combine_chunks().dictionary_encode()
+    return coded.dictionary.to_pylist(), coded.indices.to_numpy().astype(np.int64)
+
+
+def _told(distinct: Sequence[str], code_N: Int64, order_N: Int64) -> tuple[str, ...]:
+    return tuple(map(distinct.__getitem__, code_N[order_N].tolist()))
+
+
+def _ranks(distinct: Sequence[str], code_N: Int64) -> Int64:
+    """Place of each row's name among the sorted distinct names, `whole` before all others."""
+    order = sorted(range(len(distinct)), key=lambda n: (distinct[n] != WHOLE, distinct[n]))
+    rank = np.empty(len(distinct), np.int64)
+    rank[order] = np.arange(len(distinct))
+    return np.asarray(rank[code_N])

@@ -12,15 +12,17 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from kinoscope.durable import Flusher
-from kinoscope.errors import IndexFault
 from kinoscope.index import manifest, migration, rows
+from kinoscope.index.creation import create_tables, require_vacant
 from kinoscope.index.manifest import Manifest, disk_faults
 from kinoscope.index.rows import ClipTable as ClipTable
 from kinoscope.index.rows import FileRow as FileRow
 from kinoscope.index.scan import absolute
 from kinoscope.index.tables import any_of, cut_short, go_back, version_of
-from kinoscope.types import ClipEmbeddings, EmbedderSpec
+from kinoscope.types import ClipEmbeddings, EmbedderSpec, Int64
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -33,10 +35,9 @@ log = logging.getLogger(__name__)
 KEEP_OLD_VERSIONS = timedelta(hours=1)
 _ALL_OLD_VERSIONS = timedelta(days=36_500)
 _DELETE_AT_ONCE = 1000
+_BATCH = 16_384  # vectors that are read at a time
 # the key that is unique in a table, and the column whose rows are replaced together
 _KEYS = {"clips": ("clip_id", "video_id"), "files": ("path", "path")}
-# what a creation that was killed may have left behind
-_OWN_ENTRIES = {"clips.lance", "files.lance", manifest.COPY, manifest.LOCK, manifest.WRITER}
 
 
 class Store:
@@ -66,12 +67,12 @@ class Store:
         The manifest is written last: a creation that was killed is no index, and is done again.
         """
         folder = Path(folder).absolute()
-        _require_vacant(folder)
+        require_vacant(folder)
         with disk_faults(folder):
             folder.mkdir(parents=True, exist_ok=True)
         with manifest.locked(folder, manifest.writer_lock(folder)), disk_faults(folder):
-            _require_vacant(folder)  # another process may have been faster
-            _create_tables(folder, spec)
+            require_vacant(folder)  # another process may have been faster
+            create_tables(folder, spec)
             identity = manifest.new_manifest(spec)
             manifest.write_manifest(folder, identity)
         return cls(folder, identity)
@@ -110,16 +111,22 @@ class Store:
             if len(kept) < len(watched):
                 manifest.write_sources(self.folder, kept)
 
+    def memory_mb(self) -> int:
+        """How many MiB a search may hold, see `kinoscope.index.derived`."""
+        return manifest.read_memory_mb(self.folder)
+
     # --- writing
 
     @contextmanager
-    def writing(self) -> Iterator[None]:
+    def writing(self, role: str = "") -> Iterator[None]:
         """Holds the writer's lock over several changes; each change alone takes it by itself.
+
+        `role` is for `manifest.OPTIMISING`, which others wait for.
 
         Brings an older format up to this one, drops on entry what a killed run left, and forgets
         files whose clips are lost. Raises `IndexFault` if another process writes.
         """
-        with manifest.locked(self.folder, self._lock):
+        with manifest.locked(self.folder, self._lock, role):
             if self._lock.lock_counter > 1:
                 yield
                 return
@@ -187,6 +194,12 @@ class Store:
     def count_lost(self) -> int:
         """How many videos of indexed files have no clips; the next run decodes them again."""
         return len(self._lost())
+
+    def count_pieces(self) -> tuple[int, int]:
+        """Of how many pieces `clips` and `files` are now."""
+        with disk_faults(self.folder):
+            found = [self._table(name).stats()["fragment_stats"] for name in _KEYS]
+        return found[0]["num_fragments"], found[1]["num_fragments"]
 
     def compact(self) -> None:
         """Joins small pieces and frees superseded data older than `KEEP_OLD_VERSIONS`.
@@ -329,13 +342,37 @@ class Store:
 
     def snapshot(self) -> tuple[tuple[int, int], list[FileRow], ClipTable]:
         """Versions, files and visible clips that belong together, while a writer may be at work."""
+        versions, files, keys, batches = self.stream()
+        vectors_ND = np.empty((len(keys), self.spec.dimension), np.float32)
+        for place, vectors in batches:
+            vectors_ND[place] = vectors
+        return versions, files, ClipTable(**vars(keys), vectors_ND=vectors_ND)
+
+    def stream(
+        self,
+    ) -> tuple[tuple[int, int], list[FileRow], rows.ClipKeys, Iterator[rows.Placed]]:
+        """The same, with vectors batch by batch: those of a million clips need not fit memory."""
         with disk_faults(self.folder):
             # files first: clips are written before the file that makes them visible
             files_table, clips_table = self._table("files"), self._table("clips")
             files = rows.files_of_arrow(files_table.to_arrow())
             visible = {row.video_id for row in files if row.state == "indexed"}
-            clips = rows.clips_of_arrow(clips_table.to_arrow(), visible, self.spec.dimension)
-            return (clips_table.version, files_table.version), files, clips
+            hidden = ("clip_id", "vector", rows.CHECK)
+            names = [name for name in clips_table.schema.names if name not in hidden]
+            table = clips_table.search().select(names).to_arrow()
+            keys, place_R = rows.keys_of_arrow(table, visible)
+        versions = (clips_table.version, files_table.version)
+        return versions, files, keys, self._vectors(clips_table, place_R)
+
+    def _vectors(self, clips: "Table", place_R: Int64) -> Iterator[rows.Placed]:
+        with disk_faults(self.folder):
+            batches = rows.placed(clips.search().select(["vector"]).to_batches(_BATCH), place_R)
+        while True:
+            with disk_faults(self.folder):
+                found = next(batches, None)
+            if found is None:
+                return
+            yield found
 
     def _table(self, name: str) -> "Table":
         """A handle pinned to the newest version."""
@@ -352,32 +389,3 @@ class Store:
             query = self._table(name).search().select([column])
             query = query.where(where) if where else query
             return set(query.to_arrow()[column].unique().to_pylist())
-
-
-def _require_vacant(folder: Path) -> None:
-    """Raises `IndexFault` if a folder holds anything but the remains of a killed creation."""
-    if folder.exists() and not folder.is_dir():
-        raise IndexFault(f"{folder} is a file: choose a folder for the index")
-    with disk_faults(folder):
-        names = {entry.name for entry in folder.iterdir()} if folder.exists() else set()
-    names = {name for name in names if not name.startswith(f".{manifest.MANIFEST}-")}  # a draft
-    if manifest.MANIFEST in names:
-        raise IndexFault(f"{folder} is an index already: open it, or choose another folder")
-    foreign = names - _OWN_ENTRIES
-    if foreign and manifest.COPY in names:
-        raise IndexFault(manifest.without_manifest(folder))
-    if foreign:
-        raise IndexFault(f"{folder} is not empty ({min(foreign)}): choose another folder")
-
-
-def _create_tables(folder: Path, spec: EmbedderSpec) -> None:
-    """Empty tables in place of whatever a killed creation left."""
-    import lancedb
-
-    for entry in folder.iterdir():
-        if entry.is_dir():
-            shutil.rmtree(entry)
-    tables = lancedb.connect(folder)
-    tables.create_table("clips", schema=rows.clip_schema(spec))
-    tables.create_table("files", schema=rows.file_schema())
-    Flusher(folder).flush()

@@ -1,17 +1,21 @@
 """Indexing on behalf of clients: one run at a time, in a thread, below the roots alone."""
 
+import logging
 import threading
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from subprocess import Popen
 from typing import Literal
 
 from kinoscope.embedder import Embedder
-from kinoscope.errors import KinoscopeError, UsageError
+from kinoscope.errors import IndexFault, KinoscopeError, UsageError
 from kinoscope.index.build import BuildOptions
 from kinoscope.index.handle import Index
 from kinoscope.index.progress import BuildReport, Progress
 from kinoscope.server.faults import Conflict, Forbidden
+
+log = logging.getLogger(__name__)
 
 State = Literal["idle", "running", "done", "stopped", "failed"]
 
@@ -41,6 +45,7 @@ class Indexing:
         self._status = IndexingStatus()
         self._thread: threading.Thread | None = None
         self._stop = threading.Event()
+        self._optimising: Popen[bytes] | None = None  # held, so that it is not a zombie for long
 
     @property
     def status(self) -> IndexingStatus:
@@ -105,6 +110,7 @@ class Indexing:
             options = BuildOptions(within=(*self._roots, *watched))
             report = index.add(*folders, options=options, progress=self._tell)
             self._end("done", _told(report))
+            self._optimise(index)
         except KeyboardInterrupt:
             self._end("stopped", "stopped: what was finished is kept")
         except (KinoscopeError, UsageError) as error:
@@ -112,6 +118,13 @@ class Indexing:
         finally:
             if self._status.state == "running":  # a fault of ours, which the log tells
                 self._end("failed", "the run ended by a fault of the server: see its log")
+
+    def _optimise(self, index: Index) -> None:
+        """In a process of its own: readers here notice what it did, and wait for nothing."""
+        try:
+            self._optimising = index.optimise_later()
+        except IndexFault as error:
+            log.warning("not optimised: %s", error)
 
     def _tell(self, progress: Progress) -> None:
         if self._stop.is_set():
