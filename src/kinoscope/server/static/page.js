@@ -142,9 +142,9 @@ class Player {
     event.preventDefault();
     [this.start, this.end] = [Number(link.dataset.start), Number(link.dataset.end)];
     this.button.textContent = `Loop ${clock(this.start)} to ${clock(this.end)}`;
-    const looped = one(".looped", this.strip), part = 1000 / this.duration;
-    looped.setAttribute("x", String(this.start * part));
-    looped.setAttribute("width", String((this.end - this.start) * part));
+    const looped = this.strip && one(".looped", this.strip), part = 1000 / this.duration;
+    looped?.setAttribute("x", String(this.start * part));
+    looped?.setAttribute("width", String((this.end - this.start) * part));
     this.loop(true);
     this.jump(this.start);
   }
