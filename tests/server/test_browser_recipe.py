@@ -8,6 +8,7 @@ from recipes import serve_browser
 from recipes.serve_browser import ran
 
 TESTS = """
+import json
 import pytest
 
 def found(*impacts):
