@@ -79,18 +79,39 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def ran(tests: Sequence[str], *, shots: Path | None = None) -> Outcome:
-    """Runs test files in a process of their own. Raises `UsageError` if pytest itself fails."""
+    """Runs test files in a process of their own.
+
+    Raises `UsageError` if pytest itself fails, or ends before the last test.
+    """
     environment = dict(os.environ)
     if shots is not None:
         shots.mkdir(parents=True, exist_ok=True)
         environment["KINOSCOPE_SHOTS"] = str(shots.absolute())
+    known = _pytest("--collect-only", "-q", *tests, environment=environment, capture_output=True)
+    wanted = sum("::" in line for line in known.splitlines())
     with tempfile.TemporaryDirectory(prefix="kinoscope-") as folder:
         report = Path(folder) / "tests.xml"
-        words = [sys.executable, "-m", "pytest", f"--junitxml={report}", *tests]
-        done = subprocess.run(words, cwd=ROOT, env=environment, check=False)
-        if done.returncode not in _ENDED:
-            raise UsageError(f"pytest ended with {done.returncode}: mend what it printed")
-        return read_report(report.read_text(encoding="utf-8"))
+        report.write_text("<testsuites/>", encoding="utf-8")  # of a run that is killed
+        form = ("-o", "junit_family=xunit1")  # the one that holds what tests record
+        _pytest(*form, f"--junitxml={report}", *tests, environment=environment)
+        found = read_report(report.read_text(encoding="utf-8"))
+    if len(found.tests) != wanted:  # an interrupted run may end as one with a failure does
+        raise UsageError(f"pytest ended after {len(found.tests)} of {wanted} tests: run all")
+    return found
+
+
+def _pytest(*words: str, environment: Mapping[str, str], capture_output: bool = False) -> str:
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", *words],
+        cwd=ROOT,
+        env=environment,
+        capture_output=capture_output,
+        text=True,
+        check=False,
+    )
+    if done.returncode not in _ENDED:
+        raise UsageError(f"pytest ended with {done.returncode}: run it by hand to see why")
+    return done.stdout or ""
 
 
 def read_report(text: str) -> Outcome:

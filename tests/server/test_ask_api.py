@@ -194,9 +194,9 @@ def test_who_asks_the_same_at_the_same_time_waits_for_the_first(app, decoded, mo
     assert one.answers == other.answers and len(decoded) == 3
 
 
-@given(st.lists(st.integers(0, 9), max_size=40), st.integers(1, 5))
+@given(st.lists(st.sampled_from("abcdefgh"), max_size=40), st.integers(1, 5))
 def test_the_longest_unused_answers_are_forgotten(names, most) -> None:
-    remembered, plain = Remembered(most), list[int]()
+    remembered, plain = Remembered(most), list[str]()
     for name in names:
         found = remembered.known([name])
         assert (name in found) == (name in plain)
@@ -205,8 +205,8 @@ def test_the_longest_unused_answers_are_forgotten(names, most) -> None:
         plain = [*(n for n in plain if n != name), name][-most:]
 
 
-def answer(name: int) -> Answer:
-    return Answer(rank=1, text=str(name), path=Path("a"), span=Span(0.0, 1.0), log_likelihood=-1.0)
+def answer(text: str) -> Answer:
+    return Answer(rank=1, text=text, path=Path("a"), span=Span(0.0, 1.0), log_likelihood=-1.0)
 
 
 def test_the_server_itself_decodes_nothing(speaking, monkeypatch) -> None:

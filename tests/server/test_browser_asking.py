@@ -28,7 +28,11 @@ def cited(link):
 
 
 def test_a_library_answers_and_a_citation_plays_its_moment(address, tab_of) -> None:
-    tab = tab_of(f"{address}/?q=snow&apart=true")
+    tab = tab_of(f"{address}/?q=rain&apart=true")
+    tab.get_by_label("What to find").fill("snow")
+    tab.get_by_role("button", name="Search").click()
+    tab.wait_for_url(re.compile("q=snow"))
+    assert tab.url == f"{address}/?q=snow&apart=true", "no empty question is in the address"
     assert not tab.locator(".answers").count(), "nothing is asked before somebody asks"
     tab.get_by_label("Ask about the best of these moments").fill(QUESTION)
     tab.get_by_role("button", name="Ask").click()

@@ -35,11 +35,29 @@ def test_bad_that_ends_badly(broken):
 """
 
 
+INTERRUPTED = (
+    TESTS.partition("def test_bad(")[0]
+    + """
+@pytest.fixture
+def broken():
+    yield
+    assert 0
+
+def test_interrupted(broken):
+    raise KeyboardInterrupt
+
+def test_never_begun():
+    pass
+"""
+)
+
+
 @pytest.fixture
 def written(tmp_path, monkeypatch):
     """Runs those tests, and what is added, as if they were the page's."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(serve_browser, "browser", lambda: "Chromium 1")
+    (tmp_path / "pytest.ini").write_text("[pytest]\nfilterwarnings = error\n")  # as ours are
 
     def write(more=""):
         file = tmp_path / "test_made.py"
@@ -73,6 +91,9 @@ def test_a_run_that_left_something_out_is_not_saved(written, tmp_path) -> None:
         serve_browser.main([])
     (tmp_path / "test_made.py").write_text("import nothing_of_that_name\n")
     with pytest.raises(UsageError, match="pytest ended with 2"):
+        serve_browser.main([])
+    (tmp_path / "test_made.py").write_text(INTERRUPTED)
+    with pytest.raises(UsageError, match="pytest ended after 2 of 3 tests"):
         serve_browser.main([])
     assert not (tmp_path / "results").exists()
 

@@ -1,6 +1,7 @@
 """A client's question, answered in words from a snapshot: of the library or of one video."""
 
-from collections.abc import Hashable, Iterator, Sequence
+import hashlib
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -136,7 +137,7 @@ def _about(
     Decoded by processes apart; the model is for others between a few pieces and the next.
     """
     how = (question, options.choices, options.max_new_tokens)
-    names: list[Hashable] = [(snapshot.id_of[str(p.path)], p.span, how) for p in places]
+    names = [_name(snapshot.id_of[str(place.path)], place.span, *how) for place in places]
     known = service.remembered.known(names)
     if len(known) < len(set(names)):
         with _turn(service), service.remembered.asking(how):
@@ -154,6 +155,11 @@ def _about(
         replace(known[name], rank=rank, path=place.path)
         for rank, (name, place) in enumerate(zip(names, places, strict=True), start=1)
     ]
+
+
+def _name(*parts: object) -> str:
+    """Of what an answer is known by: as short for a long question."""
+    return hashlib.sha256(repr(parts).encode()).hexdigest()
 
 
 def _end_s(snapshot: Snapshot, hit: Hit) -> float:

@@ -11,24 +11,24 @@ _LOCKS = 64  # far more than questions may wait: two rarely share one
 
 
 class Remembered:
-    """Answers by what was asked of what, in memory; the longest unused are forgotten."""
+    """Answers by names of what was asked of what, in memory; the longest unused are forgotten."""
 
     def __init__(self, most: int) -> None:
         """Remembers `most` answers."""
         self._most = most
-        self._answers: OrderedDict[Hashable, Answer] = OrderedDict()
+        self._answers: OrderedDict[str, Answer] = OrderedDict()
         self._lock = threading.Lock()
         self._asking = [threading.Lock() for _ in range(_LOCKS)]
 
-    def known(self, asked: Iterable[Hashable]) -> dict[Hashable, Answer]:
+    def known(self, names: Iterable[str]) -> dict[str, Answer]:
         """Those that are remembered."""
         with self._lock:
-            found = {each: self._answers[each] for each in asked if each in self._answers}
-            for each in found:
-                self._answers.move_to_end(each)
+            found = {name: self._answers[name] for name in names if name in self._answers}
+            for name in found:
+                self._answers.move_to_end(name)
             return found
 
-    def keep(self, answers: Mapping[Hashable, Answer]) -> None:
+    def keep(self, answers: Mapping[str, Answer]) -> None:
         """Remembers more."""
         with self._lock:
             self._answers.update(answers)

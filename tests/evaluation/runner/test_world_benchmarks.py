@@ -10,6 +10,7 @@ from kinoscope.backbones.options import LoadOptions
 from kinoscope.embedder import Embedder
 from kinoscope.errors import UsageError
 from kinoscope.evaluation.runner import run as runner
+from kinoscope.evaluation.runner import world_benchmarks
 from kinoscope.evaluation.runner.asking import Asking
 from kinoscope.evaluation.runner.kept import Kept
 from kinoscope.evaluation.runner.run import Wanted, evaluate
@@ -24,7 +25,7 @@ from kinoscope.evaluation.world.table import Measurement, System, World
 from kinoscope.evaluation.world.vectors import embed_clips
 from kinoscope.evaluation.world.videos import WorldVideos
 from kinoscope.sampling import SamplingConfig
-from kinoscope.training.sources import GeneratedSource
+from kinoscope.training.sources import FeatureCache, GeneratedSource
 from tests.evaluation.oracles import PLAIN
 from tests.evaluation.runner.made import TOLD, Counting, embedder
 from tests.tiny import tiny
@@ -39,9 +40,9 @@ def plain_world(monkeypatch, tmp_path):
     monkeypatch.setenv("KINOSCOPE_CACHE", str(tmp_path / "cache"))
 
 
-def asked(name, model, **options):
+def asked(name, model, *, workers=0, **options):
     wanted = Wanted(name=f"world-{name}", options=Options(limit=COUNT, **options))
-    return evaluate(wanted, Asking(model, Kept(model.spec)), TOLD)
+    return evaluate(wanted, Asking(model, Kept(model.spec), workers=workers), TOLD)
 
 
 def plain(name, model):
@@ -157,6 +158,21 @@ def test_what_was_said_in_words_is_not_asked_again(name, speaker, work) -> None:
     assert second.metrics == first.metrics and second.protocol == first.protocol
     for key, each in first.values.items():
         assert np.array_equal(each.values_Q, second.values[key].values_Q)
+
+
+def test_worker_processes_look_at_videos_only_where_something_is_new(speaker, monkeypatch) -> None:
+    class Begun(Exception):
+        pass
+
+    def begin(*_arguments, **_named):
+        raise Begun
+
+    first = asked("qa", speaker)
+    monkeypatch.setattr(world_benchmarks, "_WORTH_WORKERS", 1)
+    monkeypatch.setattr(FeatureCache, "warm", begin)
+    assert asked("qa", speaker, workers=1).metrics == first.metrics
+    with pytest.raises(Begun):
+        asked("matching", speaker, workers=1)
 
 
 @pytest.mark.parametrize("name", ASKS)
