@@ -208,6 +208,8 @@ def test_a_restart_is_survived(library, tab_of, tmp_path) -> None:
     with running(library[1], tmp_path) as address:
         tab = tab_of(f"{address}/?q=red")
         port = int(address.rpartition(":")[2])
+        # A request that is cut off would keep its connection here: this process goes on.
+        until(tab, "[...document.querySelectorAll('.poster img')].every(i => i.naturalWidth > 0)")
     tab.locator(".poster").first.click()
     until(tab, "document.querySelector('#told').textContent.includes('does not answer')")
     with running(library[1], tmp_path, port=port):
