@@ -87,7 +87,8 @@ def ran(tests: Sequence[str], *, shots: Path | None = None) -> Outcome:
     if shots is not None:
         shots.mkdir(parents=True, exist_ok=True)
         environment["KINOSCOPE_SHOTS"] = str(shots.absolute())
-    known = _pytest("--collect-only", "-q", *tests, environment=environment, capture_output=True)
+    names = ("--collect-only", "-q", "-o", "addopts=")  # twice quiet it would name files alone
+    known = _pytest(*names, *tests, environment=environment, capture_output=True)
     wanted = sum("::" in line for line in known.splitlines())
     with tempfile.TemporaryDirectory(prefix="kinoscope-") as folder:
         report = Path(folder) / "tests.xml"

@@ -54,10 +54,10 @@ def test_never_begun():
 
 @pytest.fixture
 def written(tmp_path, monkeypatch):
-    """Runs those tests, and what is added, as if they were the page's."""
+    """Runs those tests, and what is added, as if they were the page's, under the same options."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(serve_browser, "browser", lambda: "Chromium 1")
-    (tmp_path / "pytest.ini").write_text("[pytest]\nfilterwarnings = error\n")  # as ours are
+    (tmp_path / "pytest.ini").write_text("[pytest]\naddopts = -q\nfilterwarnings = error\n")
 
     def write(more=""):
         file = tmp_path / "test_made.py"
