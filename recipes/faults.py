@@ -16,7 +16,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from kinoscope.evaluation.results import Metric, current_commit, save_result, write_atomically
+from kinoscope.durable import write_atomically
+from kinoscope.evaluation.results import Metric, current_commit, save_result
 from recipes import fault_disks, fault_kills, fault_moments, fault_power
 from recipes.fault_bench import Bench, Cell
 

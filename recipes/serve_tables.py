@@ -11,6 +11,12 @@ _ROWS = {
         "escaped": "of these with an answer that holds what it must not",
         "crashes": "that ended in a fault of the server",
     },
+    "serve_browser": {
+        "tests": "Tests of the page in headless Chromium",
+        "failed": "of these that failed",
+        "axe_pages": "Pages that axe-core looked at",
+        "axe_serious": "its serious and critical findings on them",
+    },
     "serve_load": {
         "requests_per_s": "Answers a second, of 200 asked for over 100 000 clips",
         "p50_ms": "Milliseconds to an answer, p50",

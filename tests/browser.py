@@ -1,6 +1,8 @@
-"""A Chromium that is installed already, without a window."""
+"""A Chromium that is installed already, without a window; and what is asked of a page in it."""
 
+import json
 import shutil
+import time
 from contextlib import contextmanager
 
 import pytest
@@ -22,3 +24,36 @@ def launched():
         )
         yield browser
         browser.close()
+
+
+def until(tab, script, argument=None):
+    """Asked from here, again and again: the page's own policy lets it evaluate nothing."""
+    end_s = time.monotonic() + PATIENCE_MS / 1000
+    while not tab.evaluate(script, argument):
+        assert time.monotonic() < end_s, script
+        tab.wait_for_timeout(50)
+
+
+def plays(tab, inside="#inside"):
+    """Waits until a video there shows a picture."""
+    video = f"document.querySelector('{inside} video')"
+    until(tab, f"(v => v && v.readyState >= 2 && v.videoWidth)({video})")
+
+
+def play_time(tab, inside="#inside"):
+    """Where the video is."""
+    return tab.evaluate(f"document.querySelector('{inside} video').currentTime")
+
+
+def check_page(tab, width, record):
+    """No finding of axe, nothing wider than the page; all findings are recorded before that."""
+    from axe_playwright_python.sync_playwright import Axe
+
+    found = Axe().run(tab).response["violations"]
+    told = [
+        {"page": tab.url, "id": v["id"], "impact": v["impact"], "nodes": len(v["nodes"])}
+        for v in found
+    ]
+    record("axe", json.dumps(told))
+    assert not found, [(v["id"], [n["html"] for n in v["nodes"]]) for v in found]
+    assert tab.evaluate("document.documentElement.scrollWidth") <= width

@@ -2,6 +2,9 @@
 
 import json
 import math
+import signal
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -163,3 +166,26 @@ def test_a_file_is_read_whole_or_refused(tmp_path) -> None:
     path.write_text(path.read_text() + " " * 70_000 + "and more")
     with pytest.raises(UsageError, match=r"is no calibration \(more than 65536 bytes"):
         Calibration.read(path)
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from kinoscope.calibration import Calibration
+
+Path.replace = Path.rename = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+Calibration(model="new").write(Path(sys.argv[1]))
+"""
+
+
+def test_a_writer_that_is_killed_before_its_file_is_in_place_leaves_the_old_one(tmp_path) -> None:
+    path = tmp_path / "c.json"
+    old, new = Calibration(model="old"), Calibration(model="new")
+    old.write(path)
+    killed = subprocess.run([sys.executable, "-c", KILLED, str(path)], check=False)
+    assert killed.returncode == -signal.SIGKILL
+    (draft,) = tmp_path.glob("*/c.json")
+    assert Calibration.read(draft) == new, "it was killed too early to show anything"
+    assert Calibration.read(path) == old
+    new.write(path)
+    assert Calibration.read(path) == new

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 from kinoscope import durable
-from kinoscope.durable import Flusher
+from kinoscope.durable import Flusher, write_atomically
 
 
 def flushed(monkeypatch) -> list[str]:
@@ -63,3 +63,13 @@ def test_a_file_that_vanishes_meanwhile_is_no_error(tmp_path, monkeypatch) -> No
 
     monkeypatch.setattr(durable, "flush", late)
     assert Flusher(tmp_path).flush() == []
+
+
+def test_a_text_is_flushed_before_it_is_in_place_and_its_name_after(tmp_path, monkeypatch) -> None:
+    path = tmp_path / "a.json"
+    path.write_text("old")
+    told = []
+    monkeypatch.setattr(durable, "flush", lambda p: told.append((p.name, path.read_text())))
+    write_atomically(path, "new")
+    assert told == [("a.json", "old"), (tmp_path.name, "new")]
+    assert [each.name for each in tmp_path.iterdir()] == ["a.json"]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from kinoscope.durable import flush
+from kinoscope.durable import write_atomically
 from kinoscope.errors import UsageError
 from kinoscope.types import Bool, Float64
 
@@ -58,9 +58,8 @@ class Calibration:
         return sigmoid((odds_N - self.shift) / self.temperature)
 
     def write(self, path: Path) -> None:
-        """As JSON, on the disk."""
-        path.write_text(json.dumps(asdict(self), indent=1), encoding="utf-8")
-        flush(path)
+        """As JSON, on the disk; a calibration that was there stays until this one is whole."""
+        write_atomically(path, json.dumps(asdict(self), indent=1))
 
     @classmethod
     def read(cls, path: Path) -> "Calibration":

@@ -1,6 +1,7 @@
-"""Files that are on the disk, not only on their way there."""
+"""Files that are on the disk, whole, not only on their way there."""
 
 import os
+import tempfile
 from contextlib import suppress
 from pathlib import Path
 
@@ -27,6 +28,16 @@ def tree_bytes(folder: Path) -> int:
             with suppress(FileNotFoundError):
                 total += Path(top, name).stat().st_size
     return total
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """A file with that text on the disk, whole or as it was: also after a kill or a power cut."""
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".writing-") as folder:
+        draft = Path(folder) / path.name
+        draft.write_text(text, encoding="utf-8")
+        flush(draft)
+        draft.replace(path)
+    flush(path.parent)
 
 
 class Flusher:

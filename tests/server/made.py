@@ -136,9 +136,16 @@ def message(answer) -> str:
 
 @contextmanager
 def running(index: Path, cache: Path, *, port: int = 0, palette: Palette | None = None, **config):
-    """A server at a socket of its own: its address."""
+    """A server of an index of the palette's: its address."""
     embedder = Embedder(palette or Palette())
     app = create_app(Index.open(index, embedder), ServeConfig(cache=cache, **config))
+    with running_app(app, port) as address:
+        yield address
+
+
+@contextmanager
+def running_app(app, port: int = 0):
+    """A server at a socket of its own: its address."""
     settings = uvicorn.Config(app, port=port, log_level="critical", timeout_graceful_shutdown=2)
     server = uvicorn.Server(settings)
     thread = threading.Thread(target=server.run)

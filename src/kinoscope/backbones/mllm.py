@@ -97,6 +97,11 @@ class MLLM:
         return self._checkpoint.weights
 
     @property
+    def precision(self) -> str:
+        """Of its weights, such as `bfloat16`: words depend on it where vectors hardly do."""
+        return str(self._model.dtype).removeprefix("torch.")
+
+    @property
     def head(self) -> str:
         """The last prompt token, or the mean of all, of the last layer or of an earlier one."""
         pooling = self._checkpoint.pooling

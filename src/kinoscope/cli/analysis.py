@@ -154,8 +154,8 @@ def _into(to: Path) -> Iterator[None]:
 
 
 def _write(found: "list[Analysis]", to: Path) -> None:
+    from kinoscope.durable import write_atomically
     from kinoscope.evaluation.analysis import draw_clouds, draw_margins
-    from kinoscope.evaluation.results import write_atomically
 
     told = {
         one.name: {name: asdict(metric) for name, metric in one.metrics().items()} for one in found

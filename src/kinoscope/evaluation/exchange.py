@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import quote
 
+from kinoscope.durable import write_atomically
 from kinoscope.errors import UsageError
 from kinoscope.evaluation.query_lists import read_lists
-from kinoscope.evaluation.results import write_atomically
 from kinoscope.evaluation.tasks.rankings import DEPTH, Rankings
 
 Form = Literal["trec", "beir"]

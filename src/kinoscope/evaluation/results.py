@@ -6,12 +6,12 @@ import os
 import platform
 import re
 import subprocess
-import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 
+from kinoscope.durable import write_atomically
 from kinoscope.errors import UsageError
 
 FOLDER = Path("results")
@@ -161,11 +161,3 @@ def _git(*arguments: str, folder: Path | None = None) -> str:
     except FileNotFoundError:  # no git here
         return ""
     return done.stdout.strip() if done.returncode == 0 else ""
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """A file with that text, whole or as it was."""
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".writing-") as folder:
-        draft = Path(folder) / path.name
-        draft.write_text(text, encoding="utf-8")
-        draft.replace(path)

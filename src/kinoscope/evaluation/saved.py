@@ -14,11 +14,12 @@ from pathlib import Path
 from types import NoneType
 from typing import Any, get_args, get_origin
 
+from kinoscope.durable import write_atomically
 from kinoscope.errors import UsageError
 from kinoscope.evaluation.metrics import PerQuery
 from kinoscope.evaluation.query_lists import write_lists
 from kinoscope.evaluation.query_values import read_values, write_values
-from kinoscope.evaluation.results import Metric, write_atomically
+from kinoscope.evaluation.results import Metric
 from kinoscope.evaluation.tasks.protocol import LeftOut
 from kinoscope.evaluation.tasks.rankings import Rankings
 from kinoscope.types import EmbedderSpec

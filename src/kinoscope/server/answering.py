@@ -1,5 +1,6 @@
 """A client's question, answered in words from a snapshot: of the library or of one video."""
 
+import hashlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -18,7 +19,7 @@ from kinoscope.answer import (
 from kinoscope.backbones.likelihood import require_speaker
 from kinoscope.documents import Excerpt
 from kinoscope.errors import UsageError
-from kinoscope.server.faults import Busy, Conflict
+from kinoscope.server.faults import Busy
 from kinoscope.server.finding import find, find_moments, stretch_of
 from kinoscope.server.library import Snapshot
 from kinoscope.server.references import Named
@@ -39,30 +40,29 @@ class Answered:
 def answered(service: Service, asked: AskRequest) -> Answered:
     """Answers of the best moments of the library, or about one video.
 
-    Raises `Conflict` for a model that gives no words, `UsageError` for what does not go together,
-    `Busy` where too many questions wait, `Absent`, `MediaError`, else as `find`.
+    Raises `UsageError` for a model that gives no words, or what does not go together, `Busy` where
+    too many questions wait, `Absent`, `MediaError`, else as `find`.
     """
     check_question(asked.question)
-    _require_words(service.library.now)
+    require_speaker(service.library.now.embedder.backbone)
     options = AskOptions(
         choices=tuple(asked.choices),
         find=asked.find,
         around_s=asked.around_s,
         max_new_tokens=asked.max_new_tokens,
     )
-    with _turn(service):
-        if asked.video is not None:
-            return _of_video(service, asked, Named.parse(asked.video), options)
-        query = SearchRequest(
-            text=options.find or asked.question,
-            k=asked.k or MOMENTS,
-            threshold=asked.threshold,
-            filters=asked.filters or Filtered(),
-        )
-        found = find(service, query)
-        hits = [group.best for group in found.groups]
-        answers = _of_hits(service, found.snapshot, hits, asked.question, options)
-        return Answered(found.snapshot, tuple(answers), found.notes)
+    if asked.video is not None:
+        return _of_video(service, asked, Named.parse(asked.video), options)
+    query = SearchRequest(
+        text=options.find or asked.question,
+        k=asked.k or MOMENTS,
+        threshold=asked.threshold,
+        filters=asked.filters or Filtered(),
+    )
+    found = find(service, query)
+    hits = [group.best for group in found.groups]
+    answers = _of_hits(service, found.snapshot, hits, asked.question, options)
+    return Answered(found.snapshot, tuple(answers), found.notes)
 
 
 def answers_about(
@@ -70,17 +70,8 @@ def answers_about(
 ) -> list[Answer]:
     """Answers of moments that were found already. Raises as `answered`."""
     check_question(question)
-    _require_words(snapshot)
-    with _turn(service):
-        return _of_hits(service, snapshot, hits, question, AskOptions())
-
-
-def _require_words(snapshot: Snapshot) -> None:
-    """Raises `Conflict` for a model that gives no words: no other question would do."""
-    try:
-        require_speaker(snapshot.embedder.backbone)
-    except UsageError as error:
-        raise Conflict(str(error)) from None
+    require_speaker(snapshot.embedder.backbone)
+    return _of_hits(service, snapshot, hits, question, AskOptions())
 
 
 @contextmanager
@@ -141,10 +132,34 @@ def _about(
     question: str,
     options: AskOptions,
 ) -> list[Answer]:
-    """Decoded by processes apart; the model is for others between a few pieces and the next."""
-    read = partial(stretch_of, service, snapshot)
-    with service.metrics.stage("answer"):
-        return ask_about(snapshot.embedder, places, question, options=options, read=read)
+    """What was answered before is remembered: the same words come of the same piece.
+
+    Decoded by processes apart; the model is for others between a few pieces and the next.
+    """
+    how = (question, options.choices, options.max_new_tokens)
+    names = [_name(snapshot.id_of[str(place.path)], place.span, *how) for place in places]
+    known = service.remembered.known(names)
+    if len(known) < len(set(names)):
+        with _turn(service), service.remembered.asking(how):
+            known |= service.remembered.known(names)  # by who asked the same just before
+            new = {n: p for n, p in zip(names, places, strict=True) if n not in known}
+            read = partial(stretch_of, service, snapshot)
+            with service.metrics.stage("answer"):
+                told = ask_about(
+                    snapshot.embedder, list(new.values()), question, options=options, read=read
+                )
+            answers = dict(zip(new, told, strict=True))
+            service.remembered.keep(answers)
+        known |= answers
+    return [
+        replace(known[name], rank=rank, path=place.path)
+        for rank, (name, place) in enumerate(zip(names, places, strict=True), start=1)
+    ]
+
+
+def _name(*parts: object) -> str:
+    """Of what an answer is known by: as short for a long question."""
+    return hashlib.sha256(repr(parts).encode()).hexdigest()
 
 
 def _end_s(snapshot: Snapshot, hit: Hit) -> float:

@@ -74,13 +74,13 @@ def moments(asked: MomentsRequest, service: Served) -> MomentsResponse:
     return moments_out(asked.video, find_moments(service, asked))
 
 
-@router.post("/api/ask", responses=failures(404, 409), tags=["search"])
+@router.post("/api/ask", responses=failures(404), tags=["search"])
 def ask(
     asked: Annotated[AskRequest, Body(openapi_examples=ASK_EXAMPLES)], service: Served
 ) -> AskResponse:
     """Answers in words, of moments of the library or of one video, each with its place.
 
-    For models that speak; any other is told with 409.
+    For models that speak. What was answered before is not asked anew.
     """
     return answers_out(answered(service, asked))
 

@@ -21,7 +21,7 @@ from starlette.types import ASGIApp, Lifespan, Receive, Scope, Send
 import kinoscope
 from kinoscope.errors import KinoscopeError
 from kinoscope.index.handle import Index
-from kinoscope.server import api, openai, page
+from kinoscope.server import api, openai, page, watching
 from kinoscope.server.config import ServeConfig
 from kinoscope.server.faults import answer, answer_of
 from kinoscope.server.guard import Guard
@@ -31,7 +31,7 @@ from kinoscope.server.service import Service
 
 log = logging.getLogger(__name__)
 
-_ROUTERS = (api.router, openai.router, page.router)
+_ROUTERS = (api.router, openai.router, page.router, watching.router)
 _FAREWELL_S = 10
 _WAITING = 512  # connections that are not taken yet
 _ABOUT = (

@@ -28,6 +28,7 @@ class ServeLimits:
         batch_wait_s: how long a query waits for others to go through the model with it.
         batch: queries that do so at most.
         questions: that are being answered or wait for it.
+        answers: in words that are remembered.
         decoders: processes that decode what a client asks about; one more makes previews.
         decode_s: how long one may work on what was asked.
         decode_bytes: memory of one.
@@ -48,6 +49,7 @@ class ServeLimits:
     batch_wait_s: float = 0.004
     batch: int = 32
     questions: int = 8
+    answers: int = 1024
     decoders: int = 2
     decode_s: float = 60.0
     decode_bytes: int = 2 * 2**30

@@ -31,7 +31,7 @@ class Forbidden(KinoscopeError):
 
 
 class Conflict(KinoscopeError):
-    """Not while something else is going on, or not with this index's model."""
+    """Not while something else is going on: it may be asked again later."""
 
 
 STATUS: dict[type[KinoscopeError], HTTPStatus] = {

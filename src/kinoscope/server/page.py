@@ -1,4 +1,4 @@
-"""The page: rendered here, so that it works without a script; the script makes it quick."""
+"""The page of search: rendered here, so that it works without a script, which makes it quick."""
 
 import math
 from collections.abc import Sequence
@@ -20,24 +20,22 @@ from kinoscope.backbones.mllm import MLLM
 from kinoscope.clock import clock
 from kinoscope.errors import KinoscopeError, UsageError
 from kinoscope.server.answering import answers_about
-from kinoscope.server.api import Served, VideoId
+from kinoscope.server.api import Served
 from kinoscope.server.box import read_box
 from kinoscope.server.faults import Absent, plain, status_of
 from kinoscope.server.finding import Answer as Found
-from kinoscope.server.finding import find, find_moments
+from kinoscope.server.finding import find
 from kinoscope.server.guard import COOKIE, same, session_of
-from kinoscope.server.playing import is_playable
+from kinoscope.server.library import Snapshot
 from kinoscope.server.references import Named
 from kinoscope.server.schema import (
     AnswerOut,
     Filtered,
     GroupOut,
-    MomentsRequest,
-    MomentsResponse,
     SearchRequest,
 )
 from kinoscope.server.service import Service
-from kinoscope.server.telling import answer_out, group_out, moments_out
+from kinoscope.server.telling import answer_out, group_out
 
 router = APIRouter(include_in_schema=False)
 
@@ -45,7 +43,6 @@ _FIRST, _MOST = 24, 192
 _NEWEST = 12
 _SHOWN_FAILURES = 20
 _STATIC = {"page.css": "text/css", "page.js": "text/javascript", "icon.svg": "image/svg+xml"}
-_STRIP = (1000.0, 60.0)  # its own units: it is stretched to the room it has
 
 
 class Address(BaseModel):
@@ -79,23 +76,6 @@ class Address(BaseModel):
 
 
 _DEFAULTS = Address().model_dump()
-
-
-class Watched(BaseModel):
-    """The address of a moment: where it begins and ends, and what it was found by."""
-
-    start: float = Field(0.0, ge=0, le=10**6)
-    end: float | None = Field(None, gt=0, le=10**6)
-    q: str = Field("", max_length=4096)
-    like: str = Field("", max_length=100)
-    part: bool = False
-
-    def within(self, duration_s: float) -> tuple[float, float]:
-        """Start and end inside a video; the whole where nothing of it is meant."""
-        if self.start >= duration_s:
-            return 0.0, duration_s
-        end_s = self.end if self.end is not None and self.end > self.start else duration_s
-        return self.start, min(end_s, duration_s)
 
 
 @dataclass(frozen=True)
@@ -197,33 +177,6 @@ def home(service: Served, form: Annotated[Address, Query()]) -> HTMLResponse:
     )
 
 
-@router.get("/watch/{video_id}")
-def watch(service: Served, video_id: VideoId, form: Annotated[Watched, Query()]) -> HTMLResponse:
-    """One video from a moment on, with the curve over all of it; `part` is the player alone."""
-    try:
-        row = service.library.now.rows_of(video_id)[0]
-    except Absent as error:
-        return rendered("gone.html", HTTPStatus.NOT_FOUND, message=str(error))
-    start_s, end_s = form.within(row.duration_s)
-    found, message = _found(service, video_id, read_box(form.q)[0], form.like)
-    return rendered(
-        "player.html" if form.part else "watch.html",
-        video=video_id,
-        path=plain(row.path),
-        duration_s=row.duration_s,
-        codec=row.codec,
-        start_s=start_s,
-        end_s=end_s,
-        playable=is_playable(row),
-        longest_s=service.config.limits.preview_s,
-        q=form.q,
-        like=form.like,
-        found=found,
-        strip=_strip(found) if found else "",
-        message=message,
-    )
-
-
 def _asked(service: Service, form: Address) -> SearchRequest:
     """The form as a query; `UsageError` for what does not read as one."""
     text, avoided = read_box(form.q)
@@ -282,38 +235,6 @@ def _example(service: Service, reference: str) -> Example:
     return Example(reference, poster, f"{PurePath(plain(row.path)).name}{piece}")
 
 
-def _found(
-    service: Service, video_id: str, text: str | None, like: str
-) -> tuple[MomentsResponse | None, str]:
-    """Moments and curve of a text, or else of an example; or why there are none."""
-    if text is None and not like:
-        return None, ""
-    try:
-        if text is None:
-            Named.parse(like)
-        asked = MomentsRequest(
-            video=video_id, text=text, like=None if text else like, refine=False, k=5
-        )
-        return moments_out(video_id, find_moments(service, asked)), ""
-    except KinoscopeError as error:
-        return None, plain(str(error))
-
-
-def _strip(found: MomentsResponse) -> str:
-    """The curve as a path of an SVG: an area, higher where the video fits better."""
-    width, height = _STRIP
-    least, most = min(found.scores), max(found.scores)
-    room, length_s = max(most - least, 1e-6), max(found.edges_s[-1], 1e-6)
-    told = [f"M0,{height:g}"]
-    for start_s, end_s, score in zip(
-        found.edges_s[:-1], found.edges_s[1:], found.scores, strict=True
-    ):
-        y = height - 4 - (score - least) / room * (height - 10)
-        told.append(f"L{start_s / length_s * width:.1f},{y:.1f}")
-        told.append(f"L{end_s / length_s * width:.1f},{y:.1f}")
-    return " ".join([*told, f"L{width:g},{height:g}Z"])
-
-
 def _newest(service: Service) -> list[dict[str, Any]]:
     """The newest files, to have something to begin with."""
     rows = {row.video_id: row for row in service.library.now.files() if row.state == "indexed"}
@@ -341,9 +262,14 @@ def _around(service: Service) -> dict[str, Any]:
         "trouble": plain(service.library.trouble),
         "composes": "composed" in snapshot.embedder.backbone.kinds,
         "sure": bool(service.config.calibration and service.config.rerank),
-        "speaks": isinstance(snapshot.embedder.backbone, MLLM),
+        "speaks": speaks(snapshot),
         "model": service.name,
     }
+
+
+def speaks(snapshot: Snapshot) -> bool:
+    """Whether questions may be asked."""
+    return isinstance(snapshot.embedder.backbone, MLLM)
 
 
 def _folders(paths: Sequence[str] | dict[str, str]) -> list[str]:

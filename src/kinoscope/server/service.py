@@ -23,6 +23,7 @@ from kinoscope.server.library import Library
 from kinoscope.server.metrics import Metrics
 from kinoscope.server.pictures import Pictures
 from kinoscope.server.references import References
+from kinoscope.server.remembered import Remembered
 from kinoscope.server.uploads import Uploads
 from kinoscope.types import Float32
 
@@ -42,6 +43,7 @@ class Service:
     metrics: Metrics
     matcher: Matcher | None
     questions: threading.BoundedSemaphore
+    remembered: Remembered
     close: Callable[[], None]
 
     @classmethod
@@ -82,6 +84,7 @@ class Service:
             metrics=metrics,
             matcher=matcher,
             questions=threading.BoundedSemaphore(limits.questions),
+            remembered=Remembered(limits.answers),
             close=parts.pop_all().close,
         )
 

@@ -23,19 +23,22 @@ def unit(count, seed=0):
     return np.asarray(rows_ND / np.linalg.norm(rows_ND, axis=1, keepdims=True), np.float32)
 
 
-def test_vectors_windows_and_words_come_back_bit_for_bit(tmp_path):
+def test_vectors_windows_scores_and_words_come_back_bit_for_bit(tmp_path):
     kept = Kept(SPEC, tmp_path)
     rows_ND = unit(3)
     spans = (Span(0.0, 0.1 + 0.2), Span(0.0, 1 / 3), Span(1e-9, 0.3))
     clips = ClipEmbeddings(spans, ("whole", "4s", "4s"), rows_ND, (1, 2, 3), ("halt", "cap", "cap"))
     kept.keep_vector("a", rows_ND[0])
     kept.keep_windows("b", clips)
+    scores_K = np.array([-0.1, -1e300, 1 / 3])
+    kept.keep_scores("d", scores_K)
     for again in (kept, Kept(SPEC, tmp_path)):
         assert np.array_equal(again.vector("a"), rows_ND[0])
         found = again.windows("b")
         assert (found.spans, found.scales) == (clips.spans, clips.scales)
         assert (found.steps, found.reasons) == (clips.steps, clips.reasons)
         assert np.array_equal(found.vectors_ND, rows_ND)
+        assert np.array_equal(again.scores("d", 3), scores_K)
         assert again.vector("c") is None and again.windows("c") is None and again.words("c") is None
 
 
@@ -54,6 +57,11 @@ def test_an_entry_of_another_form_counts_as_absent(tmp_path):
     kept.keep_words("words", "no spans\nx")
     assert [kept.vector(name) for name in ("long", "zero", "nan", "words")] == [None] * 4
     assert kept.windows("words") is None
+    kept.keep_scores("inf", np.array([-1.0, -np.inf]))
+    kept.keep_scores("three", np.array([-1.0, -2.0, -3.0]))
+    assert [kept.scores(name, 2) for name in ("inf", "three", "long", "words", "none")] == [
+        None
+    ] * 5
 
 
 def test_a_full_store_warns_once_and_the_run_goes_on(tmp_path):

@@ -212,3 +212,15 @@ def test_the_hash_of_a_split_depends_on_what_was_asked_and_on_no_order(shelf, tm
         hashes.add(found.protocol.split_hash)
     assert len(hashes) == 3
     assert isinstance(found.values["t2v_r1"], PerQuery)
+
+
+def test_seconds_of_a_phase_inside_another_count_once(tmp_path, monkeypatch):
+    clock = iter([0.0, *range(100)])
+    monkeypatch.setattr("kinoscope.evaluation.runner.asking.time.monotonic", lambda: next(clock))
+    model = embedder()
+    asking = Asking(model, Kept(model.spec, tmp_path))
+    with asking.phase("answers"), asking.phase("videos"):  # from 0 to 3, from 1 to 2
+        pass
+    with asking.phase("texts"):  # from 4 to 5
+        pass
+    assert asking.seconds == {"answers": 2.0, "videos": 1.0, "texts": 1.0}

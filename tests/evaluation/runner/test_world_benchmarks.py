@@ -1,17 +1,23 @@
 """The world's tasks as benchmarks: the figures of the tasks themselves, and nothing asked twice."""
 
+from collections import Counter
+
+import numpy as np
 import pytest
 
+from kinoscope.backbones.mllm import MLLM
 from kinoscope.backbones.options import LoadOptions
 from kinoscope.embedder import Embedder
 from kinoscope.errors import UsageError
 from kinoscope.evaluation.runner import run as runner
+from kinoscope.evaluation.runner import world_benchmarks
 from kinoscope.evaluation.runner.asking import Asking
 from kinoscope.evaluation.runner.kept import Kept
 from kinoscope.evaluation.runner.run import Wanted, evaluate
 from kinoscope.evaluation.runner.world_benchmarks import benchmarks
 from kinoscope.evaluation.saved import read_evaluation, save_evaluation
 from kinoscope.evaluation.tasks.protocol import Options
+from kinoscope.evaluation.world import answering
 from kinoscope.evaluation.world.composed import composed
 from kinoscope.evaluation.world.edited import edited
 from kinoscope.evaluation.world.negation import negation
@@ -19,6 +25,7 @@ from kinoscope.evaluation.world.table import Measurement, System, World
 from kinoscope.evaluation.world.vectors import embed_clips
 from kinoscope.evaluation.world.videos import WorldVideos
 from kinoscope.sampling import SamplingConfig
+from kinoscope.training.sources import FeatureCache, GeneratedSource
 from tests.evaluation.oracles import PLAIN
 from tests.evaluation.runner.made import TOLD, Counting, embedder
 from tests.tiny import tiny
@@ -33,9 +40,9 @@ def plain_world(monkeypatch, tmp_path):
     monkeypatch.setenv("KINOSCOPE_CACHE", str(tmp_path / "cache"))
 
 
-def asked(name, model, **options):
+def asked(name, model, *, workers=0, **options):
     wanted = Wanted(name=f"world-{name}", options=Options(limit=COUNT, **options))
-    return evaluate(wanted, Asking(model, Kept(model.spec)), TOLD)
+    return evaluate(wanted, Asking(model, Kept(model.spec), workers=workers), TOLD)
 
 
 def plain(name, model):
@@ -109,6 +116,127 @@ def test_a_model_with_words_answers(name, metric, speaker):
     found = asked(name, speaker)
     assert 0 <= found.metrics[metric].value <= 1
     assert found.values and found.protocol.details["world"] == "world test 0..8"
+
+
+@pytest.fixture
+def work(monkeypatch):
+    """What is asked of the model in words from now on, and how many videos are rendered."""
+    done = Counter()
+
+    def counted(name, function):
+        def call(backbone, contents, *others):
+            done[name] += len(contents)
+            return function(backbone, contents, *others)
+
+        return call
+
+    frames = GeneratedSource.frames
+    for name in ("log_likelihoods", "yes_margins"):
+        monkeypatch.setattr(answering, name, counted(name, getattr(answering, name)))
+
+    def rendered(source, *arguments):
+        done["rendered"] += 1
+        return frames(source, *arguments)
+
+    monkeypatch.setattr(GeneratedSource, "frames", rendered)
+    return done
+
+
+ASKS = {"qa": "log_likelihoods", "matching": "yes_margins"}
+
+
+@pytest.mark.parametrize("name", ASKS)
+def test_what_was_said_in_words_is_not_asked_again(name, speaker, work) -> None:
+    first = asked(name, speaker)
+    count = first.vectors["embedded"]
+    assert count > 0 == first.vectors["cached"]
+    assert work[ASKS[name]] >= 2 * count and work["rendered"] > 0
+    work.clear()
+    second = asked(name, speaker)
+    assert not work, "a model and a renderer were at work"
+    assert second.vectors == {"embedded": 0, "cached": count}
+    assert second.metrics == first.metrics and second.protocol == first.protocol
+    for key, each in first.values.items():
+        assert np.array_equal(each.values_Q, second.values[key].values_Q)
+
+
+def test_worker_processes_look_at_videos_only_where_something_is_new(speaker, monkeypatch) -> None:
+    class Begun(Exception):
+        pass
+
+    def begin(*_arguments, **_named):
+        raise Begun
+
+    first = asked("qa", speaker)
+    monkeypatch.setattr(world_benchmarks, "_WORTH_WORKERS", 1)
+    monkeypatch.setattr(FeatureCache, "warm", begin)
+    assert asked("qa", speaker, workers=1).metrics == first.metrics
+    with pytest.raises(Begun):
+        asked("matching", speaker, workers=1)
+
+
+@pytest.mark.parametrize("name", ASKS)
+def test_another_text_model_or_precision_is_asked_anew(name, speaker, work, monkeypatch) -> None:
+    count = asked(name, speaker).vectors["embedded"]
+    patterns = {"qa": "choice_prompt", "matching": "MATCHES"}
+    asked_first = getattr(answering, patterns[name])
+    words = (
+        (lambda *given: asked_first(*given) + " Say it.") if name == "qa" else asked_first + " Yes?"
+    )
+    for target, field, value in (
+        (answering, patterns[name], words),
+        (MLLM, "precision", "bfloat16"),
+        (MLLM, "weights", "others"),
+    ):
+        work.clear()
+        with monkeypatch.context() as patched:
+            patched.setattr(target, field, value)
+            found = asked(name, speaker)
+        assert found.vectors == {"embedded": count, "cached": 0}, field
+        assert work[ASKS[name]] >= 2 * count, field
+    assert asked(name, speaker).vectors == {"embedded": 0, "cached": count}
+
+
+def test_one_question_that_is_other_is_asked_alone(speaker, work, monkeypatch) -> None:
+    first = asked("qa", speaker)
+    prompt, seen = answering.choice_prompt, []
+
+    def other(question, options):
+        seen.append(question)
+        return prompt(question + "?" * (len(seen) == 1), options)
+
+    monkeypatch.setattr(answering, "choice_prompt", other)
+    work.clear()
+    found = asked("qa", speaker)
+    assert found.vectors == {"embedded": 1, "cached": first.vectors["embedded"] - 1}
+    assert 2 <= work["log_likelihoods"] <= 5 and work["rendered"] == 1
+
+
+def test_damaged_scores_are_asked_anew(speaker, work) -> None:
+    first = asked("matching", speaker)
+    (data,) = Kept(speaker.spec).folder.glob("features.bin")
+    content = bytearray(data.read_bytes())
+    content[-1] ^= 255
+    data.write_bytes(content)
+    found = asked("matching", speaker)
+    assert found.vectors["embedded"] == 1 and found.metrics == first.metrics
+
+
+def test_a_kill_loses_at_most_a_group_of_questions(speaker, work, monkeypatch) -> None:
+    monkeypatch.setattr(answering, "_GROUP", 3)
+    likelihoods, calls = answering.log_likelihoods, []
+
+    def interrupted(*given):
+        calls.append(given)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return likelihoods(*given)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(answering, "log_likelihoods", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            asked("qa", speaker)
+    assert asked("qa", speaker).vectors["cached"] == 6
 
 
 def test_a_model_without_words_is_told_so():

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from kinoscope.durable import write_atomically
 from kinoscope.errors import SetupError
 from kinoscope.evaluation.report.blocks import Section, shown
 from kinoscope.evaluation.report.curves import curves
@@ -14,7 +15,6 @@ from kinoscope.evaluation.report.significance import significance
 from kinoscope.evaluation.report.spaces import space_section
 from kinoscope.evaluation.report.strips import strips
 from kinoscope.evaluation.report.text import markdown
-from kinoscope.evaluation.results import write_atomically
 
 TITLE = "Evaluation"
 _NAMED = 20

@@ -6,6 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
@@ -19,6 +20,9 @@ from kinoscope.evaluation.tasks.protocol import Film
 from kinoscope.sampling import SamplingConfig
 from kinoscope.types import ClipEmbeddings, EmbedderSpec, Float32, Frames, Role
 from kinoscope.video import is_picture_name
+
+Known = TypeVar("Known")
+"""What was kept of a query."""
 
 Tell = Callable[[str], None]
 """Takes a line for a person."""
@@ -61,6 +65,7 @@ class Asking:
         self._contents = Contents()
         self._done: Counter[str] = Counter()
         self._phase = ""
+        self._inside_s = 0.0
         self._told_s = time.monotonic()
 
     @property
@@ -145,7 +150,8 @@ class Asking:
         """As the embedder's, of a file."""
         self.films.add(video.stem)
         self.texts.update((question, *options))
-        name = item("answer", self._contents.of(video), question, list(options))
+        precision = getattr(self.backbone, "precision", None)
+        name = item("answer", self._contents.of(video), question, list(options), precision)
         found = self.kept.words(name)
         if found is not None:
             self.counts["cached"] += 1
@@ -158,15 +164,8 @@ class Asking:
 
     def _encoded(self, inputs: Sequence[Document], role: Role) -> Float32:
         names = [self._document(each, role) for each in inputs]
-        found: dict[str, Float32] = {}
-        missing: dict[str, Document] = {}
-        for name, given in zip(names, inputs, strict=True):
-            known_D = None if name in missing else self.kept.vector(name)
-            if known_D is None:
-                missing[name] = given
-            elif name not in found:
-                found[name] = known_D
-                self.counts["cached"] += 1
+        found, places = self.split(names, lambda place: self.kept.vector(names[place]))
+        missing = {names[place]: inputs[place] for place in places}
         listed = list(missing.items())
         encode = self.embedder.encode_query if role == "query" else self.embedder.encode_document
         with self.phase("texts"):
@@ -254,6 +253,26 @@ class Asking:
             return f"{self._contents.of(source.path)}@{source.span}"
         return self._contents.of(Path(source))
 
+    def split(
+        self, names: Sequence[str], read: Callable[[int], Known | None]
+    ) -> tuple[dict[str, Known], list[int]]:
+        """What was kept, by name, and the places of what was not; each name once.
+
+        `read` gives what was kept of the query in a place.
+        """
+        found: dict[str, Known] = {}
+        missing: dict[str, int] = {}
+        for place, name in enumerate(names):
+            if name in found or name in missing:
+                continue
+            known = read(place)
+            if known is None:
+                missing[name] = place
+            else:
+                found[name] = known
+                self.counts["cached"] += 1
+        return found, list(missing.values())
+
     def count(self, what: str, total: int = 0) -> None:
         """One more that was embedded; now and then a line says how many there are by now."""
         self.counts["embedded"] += 1
@@ -266,15 +285,21 @@ class Asking:
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
-        """Seconds within count for that; what is done is counted anew where another begins."""
-        start_s = time.monotonic()
+        """Seconds within count for that, but for those of a phase inside it.
+
+        What is done is counted anew where another begins.
+        """
+        start_s, outside_s = time.monotonic(), self._inside_s
+        self._inside_s = 0.0
         if name != self._phase:
             self._done.clear()
             self._phase = name
         try:
             yield
         finally:
-            self.seconds[name] += time.monotonic() - start_s
+            took_s = time.monotonic() - start_s
+            self.seconds[name] += took_s - self._inside_s
+            self._inside_s = outside_s + took_s
 
 
 def _pixels(frames: Frames) -> str:

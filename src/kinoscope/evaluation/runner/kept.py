@@ -1,4 +1,4 @@
-"""What an embedder said before, on disk: vectors, windows and words, whole entries or none."""
+"""What an embedder said before, on disk: vectors, windows, words, scores; whole or not at all."""
 
 import hashlib
 import json
@@ -13,7 +13,7 @@ from kinoscope.errors import MediaError
 from kinoscope.index.scan import FoundFile, content_id
 from kinoscope.packages import cache_folder
 from kinoscope.training.sources.entries import Entries, Full, write_note
-from kinoscope.types import ClipEmbeddings, EmbedderSpec, Features, Float32, Span, UInt8
+from kinoscope.types import ClipEmbeddings, EmbedderSpec, Features, Float32, Float64, Span, UInt8
 
 _EDITION = "evaluation-1"
 _MAX_BYTES = 20 * 2**30
@@ -90,6 +90,18 @@ class Kept:
         """Also one of no words."""
         self._put(item, _bytes(b"=" + answer.encode(errors="replace")))
 
+    def scores(self, item: str, count: int) -> Float64 | None:
+        """So many numbers [K], such as likelihoods of options."""
+        found = self._get(item)
+        if found is None or found.shape != (1, count) or found.dtype != np.float64:
+            return None
+        scores_K = np.asarray(found[0], np.float64)
+        return scores_K if np.isfinite(scores_K).all() else None
+
+    def keep_scores(self, item: str, scores_K: Float64) -> None:
+        """Bit for bit."""
+        self._put(item, scores_K[None])
+
     def flush(self) -> None:
         """Waits until all entries are on the disk."""
         self._entries.flush()
@@ -102,7 +114,7 @@ class Kept:
             return None
         return None if found is None else found.values_F
 
-    def _put(self, item: str, values_F: Float32 | UInt8) -> None:
+    def _put(self, item: str, values_F: Float32 | Float64 | UInt8) -> None:
         if not self._writes:
             return
         try:

@@ -37,15 +37,8 @@ class KeptBackbone(Around):
         """The vector of each content as a single state [1, 1, D]."""
         names = [_name(content) for content in contents]
         self._asking.texts.update(c.text for c in contents if c.text is not None)
-        found: dict[str, Float32] = {}
-        missing: dict[str, Content] = {}
-        for name, content in zip(names, contents, strict=True):
-            known_D = None if name in missing else self._asking.kept.vector(name)
-            if known_D is None:
-                missing[name] = content
-            elif name not in found:
-                found[name] = known_D
-                self._asking.counts["cached"] += 1
+        found, places = self._asking.split(names, lambda n: self._asking.kept.vector(names[n]))
+        missing = {names[place]: contents[place] for place in places}
         found.update(self._new(missing))
         if names:
             rows_ND = np.stack([found[name] for name in names])

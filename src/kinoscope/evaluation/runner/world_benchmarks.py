@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from kinoscope.evaluation.world.table import World
     from kinoscope.evaluation.world.videos import WorldVideos
     from kinoscope.training.sources import GeneratedSource
+    from kinoscope.types import Features
 
 COUNT = 1000
 EDITS = 250
@@ -103,6 +104,7 @@ class _Measure:
 
     def _measured(self, name: str) -> TaskResult:
         from kinoscope.backbones.mllm import MLLM
+        from kinoscope.evaluation.runner.kept_scores import KeptScores
         from kinoscope.evaluation.world.table import Measurement, System
 
         backbone: Backbone = self._kept
@@ -113,7 +115,12 @@ class _Measure:
                     f"the {backbone.model} model answers nothing in words: world-{name} is for"
                     " multimodal LLMs, such as mini"
                 )
-        system = System(backbone=backbone, see=self._see, fps=self._asking.sampling.fps)
+        system = System(
+            backbone=backbone,
+            see=self._see,
+            fps=self._asking.sampling.fps,
+            scores=KeptScores(self._asking),
+        )
         measurement = Measurement(system, self._world)
         return measurement.found(name)
 
@@ -134,13 +141,24 @@ class _Measure:
         return negated(self._kept, videos, embed_clips(self._kept, videos.clips()))
 
     def _see(self, source: "GeneratedSource") -> "WorldVideos":
+        """All are looked at when the first is wanted: of what is known already none is."""
         from kinoscope.evaluation.world.videos import WorldVideos
 
+        warmed: list[str] = []
+
+        def clip(number: int) -> "Features":
+            if not warmed:
+                warmed.append(source.name)
+                self._warm(source)
+            return self._cache.features(source, number)
+
+        return WorldVideos(source, clip)
+
+    def _warm(self, source: "GeneratedSource") -> None:
         if len(source) >= _WORTH_WORKERS and self._asking.workers:
             self._asking.tell(f"{source.name}: {len(source)} videos are looked at")
             with self._asking.phase("videos"):
                 self._cache.warm(source, workers=self._asking.workers)
-        return WorldVideos.of(source, self._cache)
 
 
 def benchmarks(config: WorldConfig) -> Mapping[str, Benchmark]:

@@ -13,7 +13,7 @@ from kinoscope.evaluation.metrics import recall_at
 from kinoscope.evaluation.metrics.choices import picked
 from kinoscope.evaluation.tasks.protocol import TaskResult
 from kinoscope.evaluation.world import chiral, matching, moments, questions, retrieval, reversal
-from kinoscope.evaluation.world.answering import match_margins, option_scores
+from kinoscope.evaluation.world.answering import Scores, asked_anew, match_margins, option_scores
 from kinoscope.evaluation.world.values import Figures, by_video, figures_of
 from kinoscope.evaluation.world.vectors import embed_clips, embed_texts
 from kinoscope.evaluation.world.videos import WorldVideos
@@ -74,12 +74,14 @@ class System:
         see: the videos of a source with the features that the backbone reads.
         fps: sampled frames a second.
         lengths: frames of the runs among which it finds moments.
+        scores: what it says in words, asked anew, or read where it said so before.
     """
 
     backbone: Backbone
     see: Callable[[GeneratedSource], WorldVideos]
     fps: float
     lengths: Sequence[int] = moments.LENGTHS
+    scores: Scores = asked_anew
 
     @property
     def tasks(self) -> tuple[str, ...]:
@@ -216,7 +218,7 @@ class Measurement:
     def _qa(self) -> TaskResult:
         assert isinstance(self._backbone, MLLM)
         asked = questions.asked_of(self._videos)
-        scores = option_scores(self._backbone, self._videos, asked)
+        scores = option_scores(self._backbone, self._videos, asked, self._system.scores)
         prior_Q = questions.guessed(asked, _answers(self._world))
         right_Q = picked(scores, [one.question.right for one in asked])
         return questions.answered(asked, right_Q, prior_Q)
@@ -224,7 +226,8 @@ class Measurement:
     def _matching(self) -> TaskResult:
         assert isinstance(self._backbone, MLLM)
         pairs = matching.pairs_of(self._videos)
-        return matching.matched(pairs, *match_margins(self._backbone, self._videos, pairs))
+        margins = match_margins(self._backbone, self._videos, pairs, self._system.scores)
+        return matching.matched(pairs, *margins)
 
 
 @lru_cache(maxsize=4)

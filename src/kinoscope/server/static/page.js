@@ -142,9 +142,9 @@ class Player {
     event.preventDefault();
     [this.start, this.end] = [Number(link.dataset.start), Number(link.dataset.end)];
     this.button.textContent = `Loop ${clock(this.start)} to ${clock(this.end)}`;
-    const looped = one(".looped", this.strip), part = 1000 / this.duration;
-    looped.setAttribute("x", String(this.start * part));
-    looped.setAttribute("width", String((this.end - this.start) * part));
+    const looped = this.strip && one(".looped", this.strip), part = 1000 / this.duration;
+    looped?.setAttribute("x", String(this.start * part));
+    looped?.setAttribute("width", String((this.end - this.start) * part));
     this.loop(true);
     this.jump(this.start);
   }
@@ -290,11 +290,14 @@ addEventListener("keydown", (event) => {
   }
 });
 
-one("#search")?.addEventListener("submit", (event) => {
-  for (const field of all("input, select", event.target)) if (!field.value) field.disabled = true; // short addresses
+// also fields that stand elsewhere on the page, such as the question
+const fields = () => [...(one("#search")?.elements ?? [])].filter((field) => field.matches("input, select"));
+
+one("#search")?.addEventListener("submit", () => {
+  for (const field of fields()) if (!field.value) field.disabled = true; // short addresses
 });
 addEventListener("pageshow", () => { // a page that comes back is whole again
-  for (const field of all("#search input, #search select")) field.disabled = field.hasAttribute("data-off");
+  for (const field of fields()) field.disabled = field.hasAttribute("data-off");
 });
 all(".hit").forEach(previews);
 all("main > .player").forEach((root) => new Player(root));
