@@ -2,10 +2,12 @@
 
 import os
 
+import numpy as np
 import pytest
 
 from kinoscope import search
 from kinoscope.addresses import FarPath, path_of
+from kinoscope.documents import Excerpt
 from kinoscope.embedder import Embedder
 from kinoscope.errors import MediaError, SetupError, UsageError
 from kinoscope.index import worker
@@ -13,6 +15,8 @@ from kinoscope.index.handle import Index
 from kinoscope.index.identity import content_id
 from kinoscope.index.scan import FoundFile, scan
 from kinoscope.index.store import Store
+from kinoscope.sheets import frames_at
+from kinoscope.types import Span
 from kinoscope.video import VideoReader, remote
 from tests.index.building import changes, contents, run
 from tests.index.pixels import embedder, film
@@ -104,14 +108,22 @@ def test_one_film_is_a_source_whatever_its_name(store, bucket, videos) -> None:
     assert changes(run(store, url)) == {"indexed": 1}
 
 
-@pytest.mark.parametrize("key", ["a//b.mp4", "a/../b.mp4", "a/./b.mp4", ".trash/b.mp4"])
+@pytest.mark.parametrize("key", ["a//b.mp4", "a/../b.mp4", "a/./b.mp4"])
 def test_names_that_are_no_paths_are_told(bucket, key, monkeypatch) -> None:
     url = f"s3://{bucket}/{key}"
     monkeypatch.setattr(remote, "listed", lambda _url: iter([(url, remote.Stat(1, 0))]))
     found = scan([f"s3://{bucket}"])
     assert found.files == ()
     (problem,) = found.problems
-    assert problem.message == f"{url}: a name with empty, dotted or hidden parts: rename it"
+    assert problem.message == f"{url}: its name has empty or dotted parts: rename it"
+
+
+def test_hidden_names_are_passed_over_unless_they_are_named(bucket) -> None:
+    for key in (".trash/a.mp4", "films/._b.mp4", "films/.c.mp4"):
+        put(bucket, key, b"x")
+    found = scan([f"s3://{bucket}"])
+    assert found.files == found.problems == ()
+    assert len(scan([f"s3://{bucket}/.trash"]).files) == 1
 
 
 @pytest.mark.parametrize("key", ["with space.mp4", "ümlaut#1.mp4", "50%?x=1.mp4"])
@@ -172,6 +184,8 @@ def test_a_reader_takes_an_address_and_never_a_text_that_looks_like_one(bucket, 
     with VideoReader(path_of(url)) as far, VideoReader(videos / "a.mp4") as near:
         pairs = zip(far.sample([0.5, 3.5]), near.sample([0.5, 3.5]), strict=True)
         assert all((one.rgb_FHWC == other.rgb_FHWC).all() for one, other in pairs)
+    with remote.open_far(url) as file, pytest.raises(OSError, match="before start"):
+        file.seek(-1)
     with pytest.raises(MediaError) as caught, VideoReader(url):
         pass
     assert caught.value.fault == "missing"
@@ -211,3 +225,14 @@ def test_without_its_package_the_install_command_is_told(monkeypatch) -> None:
     monkeypatch.setattr(fsspec, "filesystem", absent)
     with pytest.raises(SetupError, match=r"gs:// needs a package .*pip install 'kinoscope\[sto"):
         remote.stat("gs://bucket/a.mp4")
+
+
+def test_frames_of_a_hit_are_read_where_it_lies(bucket, videos) -> None:
+    far = path_of(put(bucket, "a.mp4", (videos / "a.mp4").read_bytes()))
+    near = videos / "a.mp4"
+    times_s = np.array([0.5, 2.5])
+    pairs = zip(frames_at(far, times_s), frames_at(near, times_s), strict=True)
+    assert all((one == other).all() for one, other in pairs)
+    pieces = [Excerpt(path, Span(1.0, 3.0)) for path in (far, near)]
+    one_D, other_D = embedder().encode_document(pieces)
+    assert (one_D == other_D).all()

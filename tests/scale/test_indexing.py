@@ -1,5 +1,6 @@
 """An index made by a local Ray: the tables and reports of one machine, whatever is killed."""
 
+import json
 import shutil
 from dataclasses import replace
 from functools import partial
@@ -15,10 +16,11 @@ from kinoscope.index.store import Store
 from kinoscope.scale.cluster import ClusterOptions, connected, shared_out
 from kinoscope.scale.crew import RayCrew
 from kinoscope.scale.indexing import index_on_cluster
-from kinoscope.scale.stages import Attempts, Job
+from kinoscope.scale.stages import Job, begun
 from tests.index import building
 from tests.index.building import changes, contents, table
 from tests.index.pixels import SECONDS, embedder, touch
+from tests.object_storage import new_bucket, s3_server
 from tests.scale import deadly
 
 pytest.importorskip("ray")
@@ -39,7 +41,7 @@ def index(store, ray_here):
     return Index(store, embedder())
 
 
-def run(index, *sources, progress=None, **options):
+def add(index, *sources, progress=None, **options):
     return index_on_cluster(
         index,
         *sources,
@@ -49,17 +51,16 @@ def run(index, *sources, progress=None, **options):
     )
 
 
-def run_deadly(ray, store, *sources, load=embedder):
+def add_deadly(ray, store, *sources, load=embedder):
     """With decoders of `deadly`."""
     options = BuildOptions()
     shares = shared_out(ray, SMALL)
-    attempts = ray.remote(Attempts).options(num_cpus=0).remote()
     job = Job(
         load=load,
         spec=store.spec,
         options=options,
         decoders=shares.decoders_each,
-        attempts=attempts,
+        attempts=begun(ray),
         decode=deadly.decode,
     )
     return bring_up_to_date(store, sources, RayCrew(ray, shares, job), options=options)
@@ -75,7 +76,7 @@ def test_a_cluster_makes_the_tables_and_the_report_of_one_machine(index, videos,
     (videos / "text.mp4").write_text("not a film")
     local = Store.create(tmp_path / "local", embedder().spec)
     wanted, told = building.run(local, videos), []
-    found = run(index, videos, progress=told.append)
+    found = add(index, videos, progress=told.append)
     assert changes(found) == changes(wanted) == {"indexed": 3, "duplicates": 1, "quarantined": 1}
     assert found.failures == wanted.failures
     assert found.video_s == wanted.video_s == 3 * SECONDS
@@ -89,12 +90,12 @@ def test_a_cluster_makes_the_tables_and_the_report_of_one_machine(index, videos,
 
 
 def test_a_second_run_does_what_has_changed_and_no_more(index, videos) -> None:
-    run(index, videos)
+    add(index, videos)
     before = contents(index.store)
     (videos / "a.mp4").rename(videos / "moved.mp4")
     (videos / "b.mp4").unlink()
     touch(videos / "sub" / "c.mp4")
-    assert changes(run(index)) == {"moved": 1, "removed": 1, "refreshed": 1}
+    assert changes(add(index)) == {"moved": 1, "removed": 1, "refreshed": 1}
     after = contents(index.store)
     assert after.items() <= before.items() and len(after) < len(before)
 
@@ -105,17 +106,17 @@ def test_a_run_that_is_interrupted_goes_on_where_it_stopped(index, videos) -> No
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        run(index, videos, progress=stop, commit_videos=1)
+        add(index, videos, progress=stop, commit_videos=1)
     done = len(index.store.files())
     assert 1 <= done < 3
-    report = run(index)
+    report = add(index)
     assert changes(report) == {"indexed": 3 - done, "unchanged": done}
 
 
 def test_a_film_that_crashes_its_process_costs_itself_alone(index, ray_here, videos) -> None:
     shutil.copy2(videos / "a.mp4", videos / "segfault.mp4")
     (videos / "segfault.mp4").open("ab").write(b"1")
-    report = run_deadly(ray_here, index.store, videos)
+    report = add_deadly(ray_here, index.store, videos)
     assert changes(report) == {"indexed": 3, "quarantined": 1}
     (failure,) = report.failures
     assert failure.fault == "crashed"
@@ -127,7 +128,7 @@ def test_a_film_that_ends_its_actor_is_tried_again_but_not_for_ever(
 ) -> None:
     shutil.copy2(videos / "a.mp4", videos / "murderous.mp4")
     (videos / "murderous.mp4").open("ab").write(b"1")
-    report = run_deadly(ray_here, index.store, videos)
+    report = add_deadly(ray_here, index.store, videos)
     assert changes(report) == {"indexed": 3, "quarantined": 1}
     (failure,) = report.failures
     assert failure.fault == "crashed"
@@ -153,3 +154,17 @@ def test_a_node_with_another_model_ends_the_run_with_both_specs(index, videos) -
 def test_a_node_without_the_model_ends_the_run_with_the_remedy(index, videos) -> None:
     with pytest.raises(SetupError, match=r"pixels, cannot be loaded"):
         index_on_cluster(index, videos)
+
+
+def test_the_command_indexes_by_ray_into_a_bucket(
+    ray_here, run, video_folder, tmp_path, monkeypatch
+) -> None:
+    with s3_server():
+        url = f"s3://{new_bucket()}/index"
+        words = ("index", video_folder, "--cluster", "--workers", 1, "--index", url, "--json")
+        code, said, _ = run(*words)
+        assert (code, json.loads(said)["indexed"]) == (0, 3)
+        code, said, _ = run(*words)
+        assert (code, json.loads(said)["unchanged"]) == (0, 3)
+        code, said, _ = run("search", "a carpet", "-k", 1, "--json", "--index", url)
+        assert code == 0 and str(video_folder) in json.loads(said)["path"]

@@ -160,11 +160,12 @@ class _Walk:
             self.empty.add(url)
             self.problem(url, "nothing has that name, or one below it")
         for name, told in found:
-            path = path_of(name)
-            if str(path) != name or any(part.startswith(".") for part in path.parts):
-                if is_video_name(name):
-                    self.problem(name, "a name with empty, dotted or hidden parts: rename it")
-            elif name == url or is_video_name(name):
+            if name != url and not is_video_name(name):
+                continue
+            path, top = path_of(name), path_of(url)
+            if str(path) != name or ".." in path.parts:
+                self.problem(name, "its name has empty or dotted parts: rename it")
+            elif not any(part.startswith(".") for part in path.relative_to(top).parts):
                 self.files[name] = FoundFile(
                     path=name, size_bytes=told.size_bytes, mtime_ns=told.modified_ns
                 )

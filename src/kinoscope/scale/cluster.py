@@ -2,6 +2,7 @@
 
 import logging
 import os
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,9 +17,11 @@ CLUSTER = "pip install 'kinoscope[cluster]'"
 LOCAL_STORE_BYTES = 2**29
 """Memory in which Ray of one machine keeps frames on their way: under 10 MB a decoding process."""
 
-# Ray tells its makers of its use unless told before the import; a busy machine is no dead node
+# Ray tells its makers of its use unless told before the import; a busy machine is no dead node;
+# what its C++ logs of restarts is no news for a user
 _ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_BACKEND_LOG_LEVEL": "fatal",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_worker_register_timeout_seconds": "1200",
     "RAY_health_check_initial_delay_ms": "60000",
@@ -118,7 +121,10 @@ def _connect(ray: Any, options: ClusterOptions) -> None:
             "include_dashboard": False,
         }
     try:
-        ray.init(**place, logging_level=logging.ERROR, log_to_driver=False)
+        with warnings.catch_warnings():
+            # Ray forks to start its processes, which go on as other programs at once
+            warnings.filterwarnings("ignore", message="lancedb fork support")
+            ray.init(**place, logging_level=logging.ERROR, log_to_driver=False)
     except (ConnectionError, RuntimeError, ValueError) as error:
         reason = (str(error) or type(error).__name__).splitlines()[0]
         where = f"at {options.address}" if options.address else "on this machine"

@@ -10,7 +10,7 @@ from kinoscope.index.options import BuildOptions
 from kinoscope.index.progress import BuildReport, Progress
 from kinoscope.scale.cluster import ClusterOptions, connected, shared_out
 from kinoscope.scale.crew import RayCrew
-from kinoscope.scale.stages import Attempts, Job
+from kinoscope.scale.stages import Job, begun
 
 
 def index_on_cluster(
@@ -38,7 +38,7 @@ def index_on_cluster(
     cluster, options = cluster or ClusterOptions(), options or BuildOptions()
     with connected(cluster) as ray:
         shares = shared_out(ray, cluster)
-        attempts = ray.remote(Attempts).options(num_cpus=0).remote()
+        attempts = begun(ray)
         job = Job(
             load=load or index.loader(threads=shares.model_cpus or 1),
             spec=index.spec,

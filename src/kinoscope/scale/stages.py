@@ -80,6 +80,12 @@ class Attempts:
         self._open.pop(path, None)
 
 
+def begun(ray: Any) -> Any:
+    """An actor that counts; where its node is lost, another goes on from nothing."""
+    actor = ray.remote(Attempts).options(num_cpus=0, max_restarts=-1, max_task_retries=-1)
+    return actor.remote()
+
+
 class Decoder:
     """An actor with one decoding process, which a film may crash without ending the actor."""
 

@@ -1,6 +1,8 @@
 """Videos in object storage, read piece by piece through fsspec as if they were files."""
 
+import errno
 import math
+import os
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from types import TracebackType
@@ -113,8 +115,7 @@ class FarFile:
     """An open object, in a `with` statement; reading it raises `OSError` alone."""
 
     def __init__(self, file: Any) -> None:
-        self._file = file
-        self.tell, self.seek = file.tell, file.seek
+        self._file, self.tell = file, file.tell
 
     def __enter__(self) -> Self:
         return self
@@ -126,6 +127,13 @@ class FarFile:
     def closed(self) -> bool:
         """Whether it is."""
         return bool(self._file.closed)
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        """The new position, as files have it."""
+        try:
+            return int(self._file.seek(offset, whence))
+        except ValueError as error:
+            raise OSError(errno.EINVAL, str(error)) from error
 
     def read(self, size: int = -1) -> bytes:
         """So many bytes, or fewer at the end."""
