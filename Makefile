@@ -7,7 +7,8 @@ DEMO   := .demo
 
 RECIPES := startup hostile damage concepts_samples concepts_choices concepts_runtime concepts_openvino \
 	backbones interop index_speed query_speed latency crash world_speed train_speed world_mini samples_mini \
-	mini_speed eval_runtime faults fuzz serve_load serve_security serve_browser scale_1m sharded_topk
+	mini_speed eval_runtime faults fuzz serve_load serve_security serve_browser scale_1m sharded_topk \
+	ray_index
 
 .PHONY: demo test check docs results lock audit sbom clean
 

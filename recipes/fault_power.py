@@ -22,6 +22,7 @@ from unittest.mock import patch
 from kinoscope.errors import IndexFault
 from kinoscope.index.build import BuildOptions, update
 from kinoscope.index.manifest import read_manifest
+from kinoscope.index.place import Folder
 from kinoscope.index.rows import FileRow
 from kinoscope.index.store import Store
 from kinoscope.types import ClipEmbeddings
@@ -139,7 +140,7 @@ class _Promising(Store):
     """Tells a power of what its callers are told."""
 
     def __init__(self, folder: Path, power: Power) -> None:
-        super().__init__(folder, read_manifest(folder))
+        super().__init__(Folder(folder), read_manifest(folder))
         self.power = power
 
     def commit(

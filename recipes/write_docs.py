@@ -14,6 +14,7 @@ from recipes import (
     evaluation_tables,
     fault_tables,
     large_tables,
+    scale_tables,
     serve_tables,
     thinking_tables,
     training_tables,
@@ -250,6 +251,7 @@ PAGES = {
         leaderboard=evaluation_tables.leaderboard,
         ablation=once_measured(training_tables.ablation_table, "ablation_gcm"),
     ),
+    "docs/scale.md": with_blocks(ray=once_measured(scale_tables.ray_table, scale_tables.NAME)),
     "docs/security.md": with_blocks(
         faults=once_measured(fault_tables.matrix_table, "faults"),
         fuzz=once_measured(fault_tables.fuzz_table, "fuzz"),

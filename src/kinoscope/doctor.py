@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from kinoscope.addresses import is_url
 from kinoscope.errors import KinoscopeError
 from kinoscope.sampling import SamplingConfig, grid_times
 from kinoscope.types import Float32, Frames
@@ -170,7 +171,7 @@ def index_health(store: "Store", embedder: "Embedder") -> Iterator[Check]:
     except KinoscopeError as error:
         yield Check(name="spec", verdict="fail", value=None, words=str(error))
     rows = store.files()
-    gone = [row.path for row in rows if row.state == "indexed" and not Path(row.path).exists()]
+    gone = [row.path for row in rows if row.state == "indexed" and _is_gone(row.path)]
     yield _count("missing files", gone, "no longer on disk; index again to forget them")
     failed = [f"{row.path} ({row.fault})" for row in rows if row.state == "failed"]
     yield _count("quarantine", failed, "could not be read; `kinoscope index --retry` tries again")
@@ -192,6 +193,11 @@ def _lost_clips(videos: int) -> Check:
         return Check(name="lost clips", verdict="ok", value=0, words="none")
     words = "videos without clips cannot be found; index again: they are decoded anew"
     return Check(name="lost clips", verdict="fail", value=videos, words=words)
+
+
+def _is_gone(path: str) -> bool:
+    """Object storage is not asked: an index run does."""
+    return not is_url(path) and not Path(path).exists()
 
 
 def _damaged_clips(store: "Store") -> Check:

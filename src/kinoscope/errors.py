@@ -37,6 +37,10 @@ class MediaError(KinoscopeError):
         super().__init__(message)
         self.fault: MediaFault = fault
 
+    def __reduce__(self) -> tuple[type["MediaError"], tuple[MediaFault, str]]:
+        """How it goes from one process to another."""
+        return type(self), (self.fault, str(self))
+
 
 class IndexFault(KinoscopeError):
     """An index that is missing, foreign, newer, locked, damaged, or on a full or read-only disk."""

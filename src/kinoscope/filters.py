@@ -7,6 +7,7 @@ from pathlib import Path, PurePath
 
 import numpy as np
 
+from kinoscope.addresses import path_of
 from kinoscope.errors import UsageError
 from kinoscope.index.catalog import Catalog
 from kinoscope.index.rows import folder_prefix
@@ -84,7 +85,7 @@ def allowed_videos(catalog: Catalog, filters: Filters, allowed_P: Bool) -> Bool:
 
 def _below(paths: tuple[str, ...], folder: Path) -> Bool:
     """Which paths lie below a folder, named as it is or as it resolves; the folder may be gone."""
-    names = {absolute(folder), str(Path(folder).resolve())}
+    names = {absolute(folder), str(path_of(folder).resolve())}
     prefixes = tuple(map(folder_prefix, names))
     below_P = np.fromiter((path.startswith(prefixes) for path in paths), np.bool_, len(paths))
     if not below_P.any() and not folder.is_dir():

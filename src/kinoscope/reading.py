@@ -43,7 +43,8 @@ class DocumentReader:
                 raise UsageError("no frames: give at least one")
             add(self.vision(video))
             return _end_s(video, self.sampling.fps)
-        path = video.path if isinstance(video, Excerpt) else Path(video)
+        source = video.path if isinstance(video, Excerpt) else video
+        path = source if isinstance(source, Path) else Path(source)
         with VideoReader(
             path,
             policy=self.sampling.policy,

@@ -2,11 +2,11 @@
 
 import math
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Literal, get_args
 
 import numpy as np
 
+from kinoscope.addresses import path_of
 from kinoscope.errors import UsageError
 from kinoscope.exclusion import NOTHING, Exclusions, calibrated
 from kinoscope.filters import EVERYTHING, Filters, allowed_paths, allowed_videos
@@ -173,11 +173,11 @@ def _hit(derived: Derived, rank: int, found: _Found, base: float, allowed_P: Boo
     first = next(p for p in places if allowed_P is None or allowed_P[p])
     return Hit(
         rank=rank,
-        path=Path(catalog.paths[first]),
+        path=path_of(catalog.paths[first]),
         span=Span(float(catalog.start_s_N[row]), float(catalog.end_s_N[row])),
         score=cosine - base - penalty,
         cosine=cosine,
-        copies=tuple(Path(catalog.paths[p]) for p in places if p != first),
+        copies=tuple(path_of(catalog.paths[p]) for p in places if p != first),
         steps=int(catalog.steps_N[row]),
         reason=catalog.reasons[catalog.reason_N[row]],
         penalty=penalty,

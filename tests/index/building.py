@@ -7,7 +7,7 @@ from functools import partial
 import psutil
 import pytest
 
-from kinoscope.index import build
+from kinoscope.index import crew
 from kinoscope.index.build import BuildOptions, update
 from kinoscope.index.decoding import DecodePool
 from tests.index import misbehaving
@@ -20,7 +20,7 @@ def no_decoding():
 
     def refuse(self, waiting):
         assert not waiting, [request.file.path for request in waiting]
-        return iter(())
+        yield from ()
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(DecodePool, "run", refuse)
@@ -32,7 +32,7 @@ def run(store, *sources, **options):
 
 
 def misbehave(monkeypatch, decode=misbehaving.by_name):
-    monkeypatch.setattr(build, "DecodePool", partial(DecodePool, decode=decode))
+    monkeypatch.setattr(crew, "DecodePool", partial(DecodePool, decode=decode))
 
 
 def table(store, top):

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from kinoscope.index import build
-from kinoscope.index.build import share_cores, update
+from kinoscope.index.build import update
+from kinoscope.index.options import share_cores
 from kinoscope.index.store import Store
 from tests.index import misbehaving
 from tests.index.building import changes, contents, misbehave, no_decoding, run, table

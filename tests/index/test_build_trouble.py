@@ -13,7 +13,7 @@ from kinoscope.errors import IndexFault, MediaError, SpecMismatch, UsageError
 from kinoscope.index import scan
 from kinoscope.index.build import BuildOptions, update
 from kinoscope.index.decoding import WorkerLimits
-from kinoscope.index.scan import ReadLimits
+from kinoscope.index.identity import ReadLimits
 from kinoscope.index.store import Store
 from tests.index.building import changes, contents, misbehave, run, table, workers_alive
 from tests.index.pixels import Pixels, embedder

@@ -85,7 +85,9 @@ def test_an_index_asks_for_the_embedder_that_made_it(tmp_path, monkeypatch, samp
     assert Index.open(tmp_path / "index").embedder is embedder
     assert asked.pop("options") == LoadOptions(offline=True)
     assert asked.pop("thinking") == Thinking()
-    assert asked == {"model": "words", "sampling": sampling, "truncate_dim": 8}
+    assert asked == {"model": "words", "sampling": sampling, "truncate_dim": 8, "threads": None}
+    assert Index.open(tmp_path / "index").loader(threads=3)() is embedder
+    assert asked["threads"] == 3
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from kinoscope.errors import MediaError, UsageError
-from kinoscope.index import scan as scanning
-from kinoscope.index.scan import FoundFile, ReadLimits, absolute, content_id, identify, scan
+from kinoscope.index import identity
+from kinoscope.index.identity import ReadLimits, content_id, identify
+from kinoscope.index.scan import FoundFile, absolute, scan
 
 
 def make(path, content=b"x"):
@@ -222,13 +223,13 @@ def test_the_identity_of_a_file_that_vanished_changed_or_is_a_folder_is_a_named_
 
 def test_a_read_that_never_ends_is_a_timeout_and_costs_no_other_file(tmp_path, monkeypatch):
     files = [found_file(make(tmp_path / name)) for name in ("dead.mp4", "well.mp4")]
-    real = scanning.content_id
+    real = identity.content_id
 
     def sick(file, **options):
         time.sleep(1.0 if file.path.endswith("dead.mp4") else 0.0)
         return real(file, **options)
 
-    monkeypatch.setattr(scanning, "content_id", sick)
+    monkeypatch.setattr(identity, "content_id", sick)
     answers = {Path(f.path).name: answer for f, answer in identify(files, ReadLimits(stall_s=0.3))}
     assert answers["well.mp4"] == content_id(files[1])
     assert answers["dead.mp4"].fault == "timeout"

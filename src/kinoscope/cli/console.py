@@ -40,9 +40,11 @@ app = typer.Typer(
 )
 
 IndexFolder = Annotated[
-    Path | None,
+    str | None,
     typer.Option(
-        "--index", metavar="DIR", help="Index folder; default $KINOSCOPE_INDEX or your data folder."
+        "--index",
+        metavar="DIR",
+        help="Index folder, or s3://BUCKET/NAME; default $KINOSCOPE_INDEX or your data folder.",
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object a line on stdout.")]
@@ -128,20 +130,18 @@ def say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def index_folder(chosen: Path | None) -> Path:
-    """The folder that was named, else that of the environment, else the user's."""
-    if chosen is not None:
+def index_folder(chosen: str | None) -> str:
+    """The folder or address that was named, else that of the environment, else the user's."""
+    chosen = chosen or os.environ.get("KINOSCOPE_INDEX")
+    if chosen:
         return chosen
     import platformdirs
 
-    return Path(
-        os.environ.get("KINOSCOPE_INDEX")
-        or platformdirs.user_data_path("kinoscope", False) / "index"
-    )
+    return str(platformdirs.user_data_path("kinoscope", False) / "index")
 
 
 def index_or_model(
-    index: Path | None, model: str | None, options: "LoadOptions | None"
+    index: str | None, model: str | None, options: "LoadOptions | None"
 ) -> "Embedder | Index":
     """An index that is named, or is there while no model is; else the model."""
     from kinoscope.embedder import Embedder

@@ -1,8 +1,9 @@
 """Commands that keep a library of videos: index, info, remove."""
 
 import json
+import sys
 from collections.abc import Callable, Iterator, Sized
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from kinoscope.addresses import is_url
 from kinoscope.cli.console import (
     AsJson,
     IndexFolder,
@@ -30,7 +32,9 @@ from kinoscope.errors import SomeFilesFailed, UsageError
 if TYPE_CHECKING:
     from kinoscope.backbones.options import LoadOptions
     from kinoscope.embedder import Embedder
-    from kinoscope.index.build import BuildReport, Progress
+    from kinoscope.index.build import BuildOptions, BuildReport, Progress
+    from kinoscope.index.handle import Index
+    from kinoscope.scale.cluster import ClusterOptions
     from kinoscope.thinking.config import Thinking
 
 _QUARANTINE = ("path", "fault", "message", "changed_at", "tries")
@@ -39,15 +43,24 @@ _QUARANTINE = ("path", "fault", "message", "changed_at", "tries")
 @app.command("index")
 def index_(
     sources: Annotated[
-        list[Path] | None,
+        list[str] | None,
         typer.Argument(
-            metavar="[PATH]...", help="Folders or files; none means those indexed before."
+            metavar="[PATH]...",
+            help="Folders or files, or s3://BUCKET/NAME; none means those indexed before.",
         ),
     ] = None,
     index: IndexFolder = None,
     retry: Annotated[bool, typer.Option("--retry", help="Try files in quarantine again.")] = False,
     workers: Annotated[
         int | None, typer.Option(min=1, help="Decoding processes; default by cores.")
+    ] = None,
+    cluster: Annotated[
+        bool,
+        typer.Option("--cluster", help="By Ray: on this machine, or on the cluster at --address."),
+    ] = False,
+    address: Annotated[
+        str | None,
+        typer.Option(metavar="HOST:PORT", help="Of a running Ray cluster, or auto; see --cluster."),
     ] = None,
     policy: Annotated[
         str | None,
@@ -71,7 +84,8 @@ def index_(
     from kinoscope.index.build import BuildOptions
     from kinoscope.index.handle import Index, is_index
 
-    building = BuildOptions(workers=workers, retry=retry)
+    far = _cluster_options(cluster, address, workers)
+    building = BuildOptions(workers=None if cluster else workers, retry=retry)
     loading, folder = load_options(model, options), index_folder(index)
     rules = thinking_of(thinking, max_steps)
     embedder = None
@@ -82,18 +96,51 @@ def index_(
     library = Index.open(
         folder, embedder, create=bool(sources), model=model, options=loading, thinking=rules
     )
-    with _progress_bar() as show:
-        report = library.add(*(sources or ()), options=building, progress=show)
+    report = _brought_up(library, sources or [], building, far)
     say(f"sampling: {library.spec.sampling}")
     _print_report(report, as_json)
+    _require_all(report)
     if optimize:
         library.optimise_later()
+
+
+def _require_all(report: "BuildReport") -> None:
     if report.failures or report.problems:
         raise SomeFilesFailed(
             f"{_count(report.failures, 'file')} went into quarantine,"
             f" {_count(report.problems, 'place')} could not be looked at;"
             " mend them and run again, unchanged files with --retry"
         )
+
+
+def _cluster_options(
+    wanted: bool, address: str | None, workers: int | None
+) -> "ClusterOptions | None":
+    if not wanted:
+        if address is not None:
+            raise UsageError(f"--address {address} is of --cluster: say both")
+        return None
+    from kinoscope.scale.cluster import ClusterOptions
+
+    return ClusterOptions(address=address, decoders=workers)
+
+
+def _brought_up(
+    library: "Index",
+    sources: list[str],
+    options: "BuildOptions",
+    cluster: "ClusterOptions | None",
+) -> "BuildReport":
+    """By this machine, or by a cluster; with a bar on stderr."""
+    with _progress_bar() as show:
+        if cluster is None:
+            return library.add(*sources, options=options, progress=show)
+        from kinoscope.scale.indexing import index_on_cluster
+
+        with redirect_stdout(sys.stderr):  # Ray tells of lost processes there
+            return index_on_cluster(
+                library, *sources, cluster=cluster, options=options, progress=show
+            )
 
 
 @app.command()
@@ -117,7 +164,7 @@ def info(index: IndexFolder = None, as_json: AsJson = False) -> None:
 @app.command()
 def remove(
     paths: Annotated[
-        list[Path], typer.Argument(metavar="PATH...", help="Files or folders to forget.")
+        list[str], typer.Argument(metavar="PATH...", help="Files or folders to forget.")
     ],
     index: IndexFolder = None,
 ) -> None:
@@ -131,9 +178,9 @@ def remove(
     say(f"forgot {count} files")
 
 
-def _require_present(paths: list[Path]) -> None:
+def _require_present(paths: list[str]) -> None:
     for path in paths:
-        if not path.exists():
+        if not is_url(path) and not Path(path).exists():
             raise UsageError(f"{path}: no such file or folder")
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from kinoscope.addresses import path_of
 from kinoscope.errors import UsageError
 
 if TYPE_CHECKING:
@@ -22,7 +23,10 @@ Threshold = Annotated[
     float | None,
     typer.Option(help="Least score; 0 is the library's average, 0.1 clearly related."),
 ]
-Folder = Annotated[Path | None, typer.Option(help="Only videos under this folder.")]
+Folder = Annotated[
+    Path | None,
+    typer.Option(parser=path_of, metavar="PATH", help="Only videos under this folder or address."),
+]
 Name = Annotated[str | None, typer.Option(help="Only files of such names, '*.mov' or '*/2025/*'.")]
 Since = Annotated[str | None, typer.Option(help="Only files changed since, 2026-01-31 or 7d.")]
 Until = Annotated[str | None, typer.Option(help="Only files changed until then, 2026-01-31 or 7d.")]

@@ -192,13 +192,14 @@ def doctor(
         return
     if yes:
         raise UsageError("--yes belongs to --repair: give both")
+    from kinoscope.addresses import is_url
     from kinoscope.doctor import examine
     from kinoscope.embedder import Embedder
     from kinoscope.index.handle import Index
 
     folder, loading = index_folder(index), load_options(model, options)
     rules, library = thinking_of(thinking, max_steps), None
-    if index or (folder.exists() and model is None):
+    if index or (model is None and (is_url(folder) or Path(folder).exists())):
         library = Index.open(folder, model=model, options=loading, thinking=rules)
     if library:
         embedder = library.embedder
@@ -216,7 +217,7 @@ def doctor(
         raise IndexFault(f"failed: {', '.join(failed)}")
 
 
-def _repair(folder: Path, yes: bool, as_json: bool) -> None:
+def _repair(folder: str, yes: bool, as_json: bool) -> None:
     from dataclasses import asdict
 
     from kinoscope.index.repair import repair

@@ -92,7 +92,8 @@ def serve(
     library = Index.open(
         index_folder(index), create=bool(root), model=model, options=load_options(model, options)
     )
-    run(library, config, ready=lambda address: say(f"serving {library.store.folder} at {address}"))
+    name = library.store.place.name
+    run(library, config, ready=lambda address: say(f"serving {name} at {address}"))
 
 
 def _token(file: Path | None) -> str | None:

@@ -11,12 +11,13 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
 
+from kinoscope.addresses import path_of
 from kinoscope.errors import MediaFault, SetupError, UsageError
 from kinoscope.index.messages import Message, read_message
 from kinoscope.index.worker import Decode, DecodeRequest, decode_file, encode_request
@@ -138,7 +139,7 @@ class DecodePool:
             with contextlib.suppress(queue.Empty):  # a thread may wait for room
                 self._inbox.get(timeout=0.01)
 
-    def run(self, waiting: deque[DecodeRequest]) -> Iterator[Event]:
+    def run(self, waiting: deque[DecodeRequest]) -> Generator[Event, None, None]:
         """Yields what happens, files interleaved; each request ends in one Finished or Failed.
 
         Takes requests from the left; the caller may append some meanwhile.
@@ -283,7 +284,7 @@ class _Worker:
         match header["kind"]:
             case "opened":
                 self._opened = True
-                info = VideoInfo(**{**header["info"], "path": Path(request.file.path)})
+                info = VideoInfo(**{**header["info"], "path": path_of(request.file.path)})
                 self._film_s = info.declared_duration_s or 0.0
                 return Opened(request, info)
             case "frames":

@@ -3,14 +3,15 @@
 import copy
 import re
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kinoscope.durable import tree_bytes
+from kinoscope.addresses import Where, is_url, path_of
 from kinoscope.embedder import Embedder
 from kinoscope.errors import SetupError, UsageError
 from kinoscope.index.derived import Derived, open_derived, stamp_of
-from kinoscope.index.manifest import MANIFEST
+from kinoscope.index.place import place_of
 from kinoscope.index.rows import FileRow, folder_prefix
 from kinoscope.index.scan import absolute
 from kinoscope.index.store import Store
@@ -52,17 +53,17 @@ class Index:
         self._target: Qdrant | None = None
 
     def __repr__(self) -> str:
-        return f"Index({str(self.store.folder)!r})"
+        return f"Index({self.store.place.name!r})"
 
     @classmethod
-    def create(cls, folder: str | Path, spec: EmbedderSpec) -> "Index":
+    def create(cls, folder: Where, spec: EmbedderSpec) -> "Index":
         """An empty index in a folder that is absent or empty; `IndexFault` if it is not."""
-        return cls(Store.create(Path(folder), spec))
+        return cls(Store.create(folder, spec))
 
     @classmethod
     def open(
         cls,
-        folder: str | Path,
+        folder: Where,
         embedder: Embedder | None = None,
         *,
         create: bool = False,
@@ -73,16 +74,17 @@ class Index:
         """An index that is there; with `create`, one that is made for `embedder` if it is not.
 
         Args:
-            folder: of the index.
+            folder: of the index, or its address in object storage, `s3://bucket/index`.
             embedder: that asks it; by default the one that made it, loaded on first use.
             create: make the index if it is not there.
             model: where the index's model lies now, if not where it was.
             options: how that model is loaded.
             thinking: its steps, see `Embedder.load`; by default those of the index.
 
-        Raises `IndexFault` if the folder is no index of this or an earlier format.
+        Raises `IndexFault` if the folder is no index of this or an earlier format, or cannot be
+        reached.
         """
-        folder = _expanded(folder)
+        folder = expanded(folder)
         if create and not is_index(folder):
             name = model or "concepts"
             embedder = embedder or Embedder.load(name, options=options, thinking=thinking)
@@ -99,15 +101,20 @@ class Index:
     def embedder(self) -> Embedder:
         """Turns queries into vectors; loaded on first use."""
         if self._embedder is None:
-            self._embedder = _embedder_of(self.spec, self._model, self._options, self._thinking)
+            self._embedder = self.loader()()
         return self._embedder
+
+    def loader(self, threads: int | None = None) -> Callable[[], Embedder]:
+        """Loads the embedder that made the index, also in another process, for so many threads."""
+        told = (self.spec, self._model, self._options, self._thinking)
+        return partial(_embedder_of, *told, threads=threads)
 
     def derived(self) -> Derived:
         """What search reads, for the state that the index has now; kept until that changes.
 
         Raises `SpecMismatch` if another embedder made the index, `IndexFault` if it is damaged.
         """
-        store = Store.open(self.store.folder)  # the folder may hold another index by now
+        store = Store.open(self.store.place.name)  # the place may hold another index by now
         remedy = "search with the embedder that made the index, or index again with this one"
         self.embedder.spec.require_equal(store.spec, remedy=remedy)
         if self._derived is None or self._derived.stamp != stamp_of(store):
@@ -151,7 +158,7 @@ class Index:
         """
         from kinoscope.index.build import update
 
-        paths = [_expanded(source) for source in sources]
+        paths = [expanded(source) for source in sources]
         return update(self.store, paths, self.embedder, options=options, progress=progress)
 
     def stored(self, video: str | Path) -> ClipEmbeddings | None:
@@ -160,7 +167,7 @@ class Index:
         Those of a file that is away are given: a disk may be unplugged. Errors are those of
         `derived`.
         """
-        path, derived = Path(absolute(_expanded(video))), self.derived()
+        path, derived = path_of(absolute(expanded(video))), self.derived()
         catalog = derived.catalog
         names = {str(path), str(path.resolve())}
         place = next((n for n, name in enumerate(catalog.paths) if name in names), None)
@@ -180,7 +187,7 @@ class Index:
         The files themselves stay, and one in a folder that is still watched comes back with the
         next `add`. Returns how many were in the index; `UsageError` if nothing had that name.
         """
-        tops = {absolute(_expanded(path)) for path in paths}
+        tops = {absolute(expanded(path)) for path in paths}
         prefixes = tuple(map(folder_prefix, tops))
 
         def named(path: str) -> bool:
@@ -199,8 +206,9 @@ class Index:
         rows = self.store.files()
         indexed = {row.video_id: row for row in rows if row.state == "indexed"}
         seconds = sum(row.duration_s for row in indexed.values())
+        size_bytes = self.store.place.size_bytes()
         return {
-            "folder": str(self.store.folder),
+            "folder": self.store.place.name,
             "sources": [str(source) for source in self.store.sources()],
             "model": self.spec.model,
             "sampling": self.spec.sampling,
@@ -214,7 +222,7 @@ class Index:
             "clips": self.store.count_clips(),
             **self._thoughts(),
             "hours": round(seconds / 3600, 2),
-            "size_mb": round(tree_bytes(self.store.folder) / 2**20, 3),
+            **({} if size_bytes is None else {"size_mb": round(size_bytes / 2**20, 3)}),
         }
 
     def _thoughts(self) -> dict[str, object]:
@@ -232,6 +240,7 @@ def _embedder_of(
     model: str | None,
     options: "LoadOptions | None",
     thinking: "Thinking | str | None",
+    threads: int | None = None,
 ) -> Embedder:
     """The embedder that a spec describes, never fetched from the network.
 
@@ -240,13 +249,18 @@ def _embedder_of(
     try:
         sampling = SamplingConfig.parse(spec.sampling)
         if (model or spec.model) == "concepts":
-            return Embedder.load(sampling=sampling, truncate_dim=spec.dimension, thinking=thinking)
+            return Embedder.load(
+                sampling=sampling,
+                threads=threads,
+                truncate_dim=spec.dimension,
+                thinking=thinking,
+            )
         thinking = Thinking.described(spec.thinking) if thinking is None else thinking
     except UsageError as error:
         remedy = f"{error}; index again with this version"
         Embedder.load().spec.require_equal(spec, remedy=remedy)
         raise
-    return _checkpoint_of(spec, sampling, model, options, thinking)
+    return _checkpoint_of(spec, sampling, model, options, thinking, threads)
 
 
 def _checkpoint_of(
@@ -255,6 +269,7 @@ def _checkpoint_of(
     model: str | None,
     options: "LoadOptions | None",
     thinking: "Thinking | str",
+    threads: int | None,
 ) -> Embedder:
     from kinoscope.backbones.options import LoadOptions
 
@@ -265,6 +280,7 @@ def _checkpoint_of(
         return Embedder.load(
             place,
             sampling=sampling,
+            threads=threads,
             truncate_dim=spec.dimension,
             options=options,
             thinking=thinking,
@@ -288,14 +304,16 @@ def _told(spec: EmbedderSpec) -> dict[str, Any]:
     return told
 
 
-def _expanded(path: str | Path) -> Path:
-    """With `~` as the user's home; `UsageError` if there is no such user."""
+def expanded(path: Where) -> Where:
+    """With `~` as the user's home, an address as it is; `UsageError` if there is no such user."""
+    if is_url(path):
+        return path
     try:
         return Path(path).expanduser()
     except RuntimeError as error:
         raise UsageError(f"{path}: {error}") from None
 
 
-def is_index(folder: Path) -> bool:
-    """Whether a folder has the manifest of an index, of whatever format."""
-    return (folder / MANIFEST).exists()
+def is_index(where: Where) -> bool:
+    """Whether a folder or address has the manifest of an index, of whatever format."""
+    return place_of(where).is_index()

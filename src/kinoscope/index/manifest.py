@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from kinoscope.addresses import path_of
 from kinoscope.durable import flush
 from kinoscope.errors import IndexFault, UsageError
 from kinoscope.index.tables import Panics
@@ -80,11 +81,16 @@ def _explain(folder: Path, error: OSError | RuntimeError | ValueError) -> str:
         return f"no permission to use {folder} ({os.strerror(code)}): check its owner and mount"
     reason = _reason(error)
     gone = code == errno.ENOENT  # one file of a table, if LanceDB misses it
-    if not isinstance(error, OSError) and (gone or (not code and _CORRUPTION.search(reason))):
+    if not isinstance(error, OSError) and (gone or (not code and is_damage(reason))):
         return f"index at {folder} is damaged ({reason}): {_remedy(folder)}"
     if code and not isinstance(error, OSError):
         reason = os.strerror(code)
     return f"cannot use {folder} ({reason}): try again, then check the path and the disk"
+
+
+def is_damage(reason: str) -> bool:
+    """Whether LanceDB's words are of files that are cut, overwritten or gone."""
+    return _CORRUPTION.search(reason) is not None
 
 
 def _remedy(folder: Path) -> str:
@@ -114,9 +120,14 @@ def write_json(path: Path, value: object) -> None:
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
     """Makes `folder` an index: the last step of creation. The copy is for a repair alone."""
-    values = {"format": manifest.format, "id": manifest.id, "spec": asdict(manifest.spec)}
+    values = manifest_values(manifest)
     write_json(folder / COPY, values)
     write_json(folder / MANIFEST, values)
+
+
+def manifest_values(manifest: Manifest) -> dict[str, object]:
+    """As JSON holds them."""
+    return {"format": manifest.format, "id": manifest.id, "spec": asdict(manifest.spec)}
 
 
 def new_manifest(spec: EmbedderSpec) -> Manifest:
@@ -134,8 +145,8 @@ def read_manifest(folder: Path, name: str = MANIFEST) -> Manifest:
     except OSError as error:
         raise IndexFault(_explain(folder, error)) from error
     except (ValueError, RecursionError):
-        raise IndexFault(_damaged(path, "it is not JSON")) from None
-    return _checked(path, values)
+        raise IndexFault(_damaged(str(path), "it is not JSON", _remedy(folder))) from None
+    return checked_manifest(str(path), values, remedy=_remedy(folder))
 
 
 def _absent(folder: Path) -> str:
@@ -151,27 +162,32 @@ def without_manifest(folder: Path) -> str:
     return f"{folder} has lost its {MANIFEST}: {_remedy(folder)}"
 
 
-def _damaged(path: Path, reason: str) -> str:
-    return f"{path} is damaged ({reason}): {_remedy(path.parent)}"
+def _damaged(name: str, reason: str, remedy: str) -> str:
+    return f"{name} is damaged ({reason}): {remedy}"
 
 
-def _checked(path: Path, values: object) -> Manifest:
+def checked_manifest(name: str, values: object, *, remedy: str) -> Manifest:
+    """What JSON says of an index; raises `IndexFault` for a newer format, or what nobody wrote.
+
+    `name` is where it was read, `remedy` what helps against damage.
+    """
     if not isinstance(values, dict) or type(values.get("format")) is not int:
-        raise IndexFault(_damaged(path, "it names no format"))
+        raise IndexFault(_damaged(name, "it names no format", remedy))
     if values["format"] > FORMAT:
         raise IndexFault(
-            f"{path} has format {values['format']}, this version reads up to {FORMAT}: "
+            f"{name} has format {values['format']}, this version reads up to {FORMAT}: "
             "upgrade kinoscope"
         )
     foreign = set(values) ^ {"format", "id", "spec"}
     if foreign or values["format"] < 1 or not _is_id(values["id"]):
-        raise IndexFault(_damaged(path, f"unexpected or missing {sorted(foreign) or 'values'}"))
+        reason = f"unexpected or missing {sorted(foreign) or 'values'}"
+        raise IndexFault(_damaged(name, reason, remedy))
     try:
         spec = EmbedderSpec.from_dict(values["spec"])
     except UsageError as error:
-        raise IndexFault(_damaged(path, str(error))) from None
+        raise IndexFault(_damaged(name, str(error), remedy)) from None
     if not 1 <= spec.dimension <= _LARGEST_DIMENSION:
-        raise IndexFault(_damaged(path, f"dimension {spec.dimension}"))
+        raise IndexFault(_damaged(name, f"dimension {spec.dimension}", remedy))
     return Manifest(id=values["id"], spec=spec, format=values["format"])
 
 
@@ -184,9 +200,16 @@ def read_sources(folder: Path) -> tuple[Path, ...]:
     """Folders and files the index watches; empty if none were added yet."""
     path = folder / SOURCES
     values = _values(path, absent=[])
+    return checked_sources(
+        str(path), values, remedy="delete it and name the folders to index again"
+    )
+
+
+def checked_sources(name: str, values: object, *, remedy: str) -> tuple[Path, ...]:
+    """What JSON says is watched; raises `IndexFault` for anything but absolute paths."""
     if not isinstance(values, list) or not all(map(_is_source, values)):
-        raise IndexFault(f"{path} is damaged: delete it and name the folders to index again")
-    return tuple(Path(value) for value in values)
+        raise IndexFault(f"{name} is damaged: {remedy}")
+    return tuple(map(path_of, values))
 
 
 def _values(path: Path, *, absent: object) -> object:
@@ -217,11 +240,13 @@ def write_memory_mb(folder: Path, memory_mb: int) -> None:
     """Sets how many MiB a search on this index may hold; `UsageError` for no such number."""
     if not 0 <= memory_mb <= _LARGEST_MEMORY_MB:
         raise UsageError(f"memory of {memory_mb} MiB: give 0 to {_LARGEST_MEMORY_MB}")
+    with disk_faults(folder):
+        folder.mkdir(parents=True, exist_ok=True)  # what this machine keeps of a far index
     write_json(folder / LIMITS, {"memory_mb": memory_mb})
 
 
 def _is_source(value: object) -> bool:
-    return isinstance(value, str) and "\0" not in value and Path(value).is_absolute()
+    return isinstance(value, str) and "\0" not in value and path_of(value).is_absolute()
 
 
 def write_sources(folder: Path, sources: Sequence[Path]) -> None:

@@ -6,6 +6,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from kinoscope.addresses import is_url
 from kinoscope.durable import tree_bytes
 from kinoscope.index import manifest
 from kinoscope.index.derived import FOLDER, Kind, open_derived, stamp_of, sweep
@@ -86,7 +87,12 @@ def optimise(store: Store, *, memory_mb: int | None = None) -> Optimised:
 
 
 def is_worth_it(store: Store) -> bool:
-    """Whether a table lies in many pieces, or a large index has no search arrays as it is now."""
+    """Whether a table lies in many pieces, or a large index has no search arrays as it is now.
+
+    Never in object storage, which has no lock: what nobody asked for must not meet a writer there.
+    """
+    if is_url(store.place.name):
+        return False
     if max(store.count_pieces()) >= MANY_PIECES:
         return True
     ready = (store.folder / FOLDER / stamp_of(store)).is_dir()

@@ -4,22 +4,25 @@ import logging
 import shutil
 import uuid
 from collections.abc import Iterator
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from kinoscope.addresses import Where, is_url
 from kinoscope.durable import Flusher, flush
-from kinoscope.errors import IndexFault
+from kinoscope.errors import IndexFault, UsageError
 from kinoscope.index import manifest, migration, rows, salvage
 from kinoscope.index.manifest import Manifest, disk_faults
+from kinoscope.index.place import Folder
 from kinoscope.index.store import Store
 from kinoscope.index.tables import manifest_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    from lancedb.table import Table
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +41,7 @@ class Mending:
     done: bool
 
 
-def repair(folder: Path, *, write: bool = False) -> Iterator[Mending]:
+def repair(where: Where, *, write: bool = False) -> Iterator[Mending]:
     """Yields what is wrong with an index; with `write` it is mended when it is yielded.
 
     No row that can be read and is undamaged is lost: unreadable versions of a table are set aside
@@ -46,7 +49,9 @@ def repair(folder: Path, *, write: bool = False) -> Iterator[Mending]:
     indexing decodes it again. Without `write`, damage behind an unreadable table is not seen yet.
     Raises `IndexFault` for a folder that is no index, is locked, or cannot be mended.
     """
-    folder = Path(folder).absolute()
+    if is_url(where):
+        raise UsageError(f"{where}: only an index on a disk is mended; copy it to a folder first")
+    folder = Path(where).absolute()
     if not any((folder / name).exists() for name in (manifest.MANIFEST, manifest.COPY)):
         manifest.read_manifest(folder)  # says what is missing
     unreadable = False
@@ -77,11 +82,16 @@ def _files_of(folder: Path, write: bool) -> Iterator[Mending]:
 def damaged_videos(store: Store) -> set[str]:
     """Videos with a clip that is not what was written, or whose vector is no unit vector."""
     found: set[str] = set()
-    table = store.folder / "clips.lance"
-    with disk_faults(store.folder), salvage.opened(table, store.versions()[0], store.spec) as clips:
+    with store.place.faults(), _present_clips(store) as clips:
         for piece in salvage.readable(clips):
             found |= _damaged_of(piece, store.spec.dimension)
     return found
+
+
+def _present_clips(store: Store) -> "AbstractContextManager[Table]":
+    if not isinstance(store.place, Folder):
+        return nullcontext(store.place.connect().open_table("clips"))
+    return salvage.opened(store.folder / "clips.lance", store.versions()[0], store.spec)
 
 
 def _damaged_of(piece: "pa.Table", dimension: int) -> set[str]:

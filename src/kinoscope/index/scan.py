@@ -1,30 +1,19 @@
-"""Which video files lie in the folders of a library, and the identity of their content."""
+"""Which video files lie in the folders of a library, and below addresses in object storage."""
 
 import errno
-import hashlib
 import os
-import queue
 import stat
-import threading
-import time
 from collections import deque
-from collections.abc import Callable, Collection, Generator, Sequence
-from contextlib import suppress
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from kinoscope.errors import MediaError, UsageError
-from kinoscope.video import is_video_name
+from kinoscope.addresses import Where, is_url, path_of
+from kinoscope.errors import MediaError, MediaFault
+from kinoscope.video import is_video_name, remote
 
-SourcePath = str | os.PathLike[str]
+SourcePath = Where
 _Identity = tuple[int, int]  # (device, inode)
-
-HASH_THREADS = 4
-"""Files read at once to identify them: two keep two cores busy, four hide a disk's latency."""
-
-_PIECE_BYTES = 2**20
-_TICK_S = 0.1
-_FAREWELL_S = 1.0  # a thread that waits for a dead disk cannot be ended; leave it behind
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +25,7 @@ class FoundFile:
     mtime_ns: int
 
     def __post_init__(self) -> None:
-        assert Path(self.path).is_absolute(), self.path
+        assert path_of(self.path).is_absolute(), self.path
         assert self.size_bytes >= 0, self.size_bytes
 
     def check_there(self) -> None:
@@ -46,10 +35,13 @@ class FoundFile:
         content may be mixed.
         """
         try:
-            status = Path(self.path).stat()
-        except OSError:
+            found = _stat(self.path)
+        except FileNotFoundError:
             raise MediaError("missing", f"{self.path} vanished while it was read") from None
-        if (status.st_size, status.st_mtime_ns) != (self.size_bytes, self.mtime_ns):
+        except OSError as error:
+            fault: MediaFault = "unreadable" if is_url(self.path) else "missing"
+            raise MediaError(fault, f"{self.path} is out of reach ({error.strerror})") from None
+        if found != (self.size_bytes, self.mtime_ns):
             raise MediaError(
                 "changed", f"{self.path} changed while it was read: index again when it is complete"
             )
@@ -102,6 +94,8 @@ def scan(
 ) -> Found:
     """Walks folders and takes files with a video's name; a file that is itself a source always.
 
+    Addresses in object storage are asked for all that lies below them.
+
     Names with a leading dot (trash, thumbnails, `._film.mp4` of other systems) are passed over
     unless they are sources. Linked folders are followed, each folder once, real ones first (of the
     sources too), so loops end and a file keeps its path when a link to its folder appears. `skip`
@@ -109,11 +103,14 @@ def scan(
     Never raises for what it finds: see `Found.problems`.
     """
     roots = sorted(absolute(source) for source in sources)
+    far = [root for root in roots if is_url(root)]
     walk = _Walk(within=None if within is None else [folder.resolve() for folder in within])
     if skip is not None and skip.exists():
         walk.entered.add(_identity(skip.stat()))
-    for root in sorted(roots, key=_links_in):
+    for root in sorted({*roots}.difference(far), key=_links_in):
         walk.visit_source(root)
+    for root in far:
+        walk.visit_far(root)
     while walk.links:
         walk.visit_folder(walk.links.popleft())
     return Found(
@@ -149,6 +146,29 @@ class _Walk:
             self.visit_folder(path)
         else:
             self.take(path, status)
+
+    def visit_far(self, url: str) -> None:
+        """Takes what lies below an address; where nothing does, what was known there is kept."""
+        try:
+            found = list(remote.listed(url))
+        except OSError as error:
+            self.unseen.add(url)
+            self.unreached.add(url)
+            self.problem(url, f"cannot be listed ({error.strerror or error})")
+            return
+        if not found:
+            self.empty.add(url)
+            self.problem(url, "nothing has that name, or one below it")
+        for name, told in found:
+            if name != url and not is_video_name(name):
+                continue
+            path, top = path_of(name), path_of(url)
+            if str(path) != name or ".." in path.parts:
+                self.problem(name, "its name has empty or dotted parts: rename it")
+            elif not any(part.startswith(".") for part in path.relative_to(top).parts):
+                self.files[name] = FoundFile(
+                    path=name, size_bytes=told.size_bytes, mtime_ns=told.modified_ns
+                )
 
     def visit_folder(self, top: str) -> None:
         waiting = [top]
@@ -233,133 +253,21 @@ def _links_in(path: str) -> int:
 
 
 def absolute(path: SourcePath) -> str:
-    """The path from the root, without `..` and without following links: `a/../b` -> `/here/b`."""
+    """The path from the root, without `..` and without following links: `a/../b` -> `/here/b`.
+
+    An address is as it is, but for slashes at its end.
+    """
+    if is_url(path):
+        return str(path_of(path))
     return os.path.normpath(Path(path).absolute())
 
 
 def _is_below(path: str, folders: Collection[str]) -> bool:
-    return any(str(above) in folders for above in Path(path).parents)
+    return any(str(above) in folders for above in path_of(path).parents)
 
 
-@dataclass(frozen=True, kw_only=True)
-class ReadLimits:
-    """When the reading of a file is given up, so that its content stays unknown.
-
-    Attributes:
-        stall_s: a disk that gives nothing for so long is stuck.
-        base_s, bytes_per_s: a file may take `base_s + size / bytes_per_s`: a busy network disk.
-        most_s: but never more; a sparse file can claim to be larger than all disks together.
-    """
-
-    stall_s: float = 60.0
-    base_s: float = 120.0
-    bytes_per_s: float = 5e6
-    most_s: float = 2 * 3600.0
-
-    def __post_init__(self) -> None:
-        if not (self.stall_s > 0 and self.base_s > 0 and self.bytes_per_s > 0 and self.most_s > 0):
-            raise UsageError(f"{self}: limits must be positive")
-
-    def total_s(self, size_bytes: int) -> float:
-        """How long the reading of a file may take."""
-        return min(self.base_s + size_bytes / self.bytes_per_s, self.most_s)
-
-
-def content_id(file: FoundFile, *, on_piece: Callable[[], None] | None = None) -> str:
-    """BLAKE2b-128 of the whole content, in hex: the identity of a video under any name.
-
-    `on_piece` is called after each piece, and may raise to end the reading.
-    Raises `MediaError` with `missing` or `unreadable`, or with `changed` if the file is no longer
-    the one that was found.
-    """
-    digest, piece = hashlib.blake2b(digest_size=16), memoryview(bytearray(_PIECE_BYTES))
-    try:
-        with Path(file.path).open("rb", buffering=0) as stream:
-            while count := stream.readinto(piece):
-                digest.update(piece[:count])
-                if on_piece is not None:
-                    on_piece()
-    except FileNotFoundError:
-        raise MediaError("missing", f"{file.path} vanished before it was read") from None
-    except OSError as error:
-        reason = os.strerror(error.errno or 0)
-        raise MediaError("unreadable", f"{file.path} cannot be read: {reason}") from None
-    file.check_there()
-    return digest.hexdigest()
-
-
-def identify(
-    files: Sequence[FoundFile], limits: ReadLimits = ReadLimits()
-) -> Generator[tuple[FoundFile, str | MediaError], None, None]:
-    """Yields each file with its `content_id` or why it has none, in the order they are done.
-
-    To be closed if it is left early (Ctrl-C): reading then ends within a second, whatever the
-    size of the files. A read that the system never ends is left behind in its thread.
-    """
-    waiting, under_way = deque(files), set[_Reading]()
-    answers: queue.SimpleQueue[_Reading] = queue.SimpleQueue()
-    clock_s, told_s = 0.0, time.monotonic()
-    try:
-        while waiting or under_way:
-            while waiting and len(under_way) < HASH_THREADS:
-                under_way.add(_Reading(waiting.popleft(), answers, clock_s))
-            with suppress(queue.Empty):
-                reading = answers.get(timeout=_TICK_S)
-                if reading in under_way:  # not given up meanwhile
-                    under_way.remove(reading)
-                    assert reading.answer is not None, f"no answer for {reading.file.path}"
-                    yield reading.file, reading.answer
-            now_s = time.monotonic()
-            # time in which this process was stopped (Ctrl-Z), or the caller was busy, is no stall
-            clock_s, told_s = clock_s + min(now_s - told_s, 2 * _TICK_S), now_s
-            for reading in list(under_way):
-                if complaint := reading.overdue(clock_s, limits):
-                    under_way.remove(reading)
-                    reading.stopped.set()
-                    yield reading.file, MediaError("timeout", complaint)
-    finally:
-        for reading in under_way:
-            reading.stopped.set()
-        deadline_s = time.monotonic() + _FAREWELL_S
-        for reading in under_way:
-            reading.thread.join(max(0.0, deadline_s - time.monotonic()))
-
-
-class _Reading:
-    """A file in work, and the thread that reads it; it puts itself into `answers` at the end."""
-
-    def __init__(
-        self, file: FoundFile, answers: "queue.SimpleQueue[_Reading]", clock_s: float
-    ) -> None:
-        self.file = file
-        self.answer: str | MediaError | None = None
-        self.stopped = threading.Event()
-        self._pieces = self._seen_pieces = 0
-        self._began_s = self._moved_s = clock_s
-        # a daemon, because the end of the program must not wait for a dead disk
-        self.thread = threading.Thread(target=self._read, args=(answers,), daemon=True)
-        self.thread.start()
-
-    def overdue(self, clock_s: float, limits: ReadLimits) -> str:
-        """Why this reading must be given up, as a sentence; empty if it need not be."""
-        if self._pieces > self._seen_pieces:
-            self._seen_pieces, self._moved_s = self._pieces, clock_s
-        if clock_s - self._moved_s > limits.stall_s:
-            return f"{self.file.path} gave nothing for {limits.stall_s:.0f} s: gave up"
-        most_s = limits.total_s(self.file.size_bytes)
-        if clock_s - self._began_s > most_s:
-            return f"{self.file.path} took over {most_s:.0f} s to read: gave up"
-        return ""
-
-    def _read(self, answers: "queue.SimpleQueue[_Reading]") -> None:
-        try:
-            self.answer = content_id(self.file, on_piece=self._count)
-        except MediaError as error:
-            self.answer = error
-        finally:
-            answers.put(self)
-
-    def _count(self) -> None:
-        self._pieces += 1
-        if self.stopped.is_set():
-            raise MediaError("timeout", f"{self.file.path} was not read to its end")
+def _stat(path: str) -> tuple[int, int]:
+    if is_url(path):
+        return remote.stat(path)
+    status = Path(path).stat()
+    return status.st_size, status.st_mtime_ns

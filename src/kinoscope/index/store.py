@@ -1,32 +1,28 @@
 """The truth of an index: LanceDB tables `clips` and `files`, written so that no kill loses rows."""
 
-import errno
 import logging
 import os
-import shutil
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from kinoscope.durable import Flusher
+from kinoscope.addresses import Where, path_of
 from kinoscope.index import manifest, migration, rows
-from kinoscope.index.creation import create_tables, require_vacant
-from kinoscope.index.manifest import Manifest, disk_faults
+from kinoscope.index.manifest import Manifest
+from kinoscope.index.place import Place, place_of
 from kinoscope.index.rows import ClipTable as ClipTable
 from kinoscope.index.rows import FileRow as FileRow
 from kinoscope.index.scan import absolute
-from kinoscope.index.tables import any_of, cut_short, go_back, version_of
+from kinoscope.index.tables import any_of
 from kinoscope.types import ClipEmbeddings, EmbedderSpec, Int64
 
 if TYPE_CHECKING:
     import pyarrow as pa
-    from filelock import BaseFileLock
     from lancedb.table import Table
 
 log = logging.getLogger(__name__)
@@ -41,16 +37,17 @@ _KEYS = {"clips": ("clip_id", "video_id"), "files": ("path", "path")}
 
 
 class Store:
-    """One index folder. Any number of readers; one writer at a time, by a lock file.
+    """One index. Any number of readers; one writer at a time.
 
     Write order is clips, then files; remove order is files, then clips. A clip is visible only if
     an indexed file has its video, so that a kill at any moment leaves each video whole or absent.
     Each step waits for the disk before the next begins: a power cut does no more than a kill.
-    Every method raises `IndexFault` when the disk or the tables fail.
+    Every method raises `IndexFault` when the disk, the bucket or the tables fail.
     """
 
-    def __init__(self, folder: Path, identity: Manifest) -> None:
-        self.folder = folder
+    def __init__(self, place: Place, identity: Manifest) -> None:
+        """`folder` is that of the index, or holds what this machine keeps of one in a bucket."""
+        self.place, self.folder = place, place.folder
         self.id = identity.id
         self.spec = identity.spec
         self.format = identity.format
@@ -58,50 +55,36 @@ class Store:
         self._replaced_files = False
 
     def __repr__(self) -> str:
-        return f"Store({str(self.folder)!r}, {self.spec.model}, D={self.spec.dimension})"
+        return f"Store({self.place.name!r}, {self.spec.model}, D={self.spec.dimension})"
 
     @classmethod
-    def create(cls, folder: Path, spec: EmbedderSpec) -> "Store":
-        """Makes an empty index in a folder that is absent or empty.
+    def create(cls, where: Where, spec: EmbedderSpec) -> "Store":
+        """Makes an empty index in a folder, or below an address, that is absent or empty.
 
         The manifest is written last: a creation that was killed is no index, and is done again.
         """
-        folder = Path(folder).absolute()
-        require_vacant(folder)
-        with disk_faults(folder):
-            folder.mkdir(parents=True, exist_ok=True)
-        with manifest.locked(folder, manifest.writer_lock(folder)), disk_faults(folder):
-            require_vacant(folder)  # another process may have been faster
-            create_tables(folder, spec)
-            identity = manifest.new_manifest(spec)
-            manifest.write_manifest(folder, identity)
-        return cls(folder, identity)
+        place, identity = place_of(where), manifest.new_manifest(spec)
+        schemas = {"clips": rows.clip_schema(spec), "files": rows.file_schema()}
+        place.create(schemas, identity)
+        return cls(place, identity)
 
     @classmethod
-    def open(cls, folder: Path) -> "Store":
-        """Raises `IndexFault` if the folder is missing, foreign, damaged or of a newer format."""
-        folder = Path(folder).absolute()
-        return cls(folder, manifest.read_manifest(folder))
-
-    @cached_property
-    def _lock(self) -> "BaseFileLock":
-        return manifest.writer_lock(self.folder)
-
-    @cached_property
-    def _flushers(self) -> dict[str, Flusher]:
-        return {name: Flusher(self.folder / f"{name}.lance") for name in _KEYS}
+    def open(cls, where: Where) -> "Store":
+        """Raises `IndexFault` if the index is missing, foreign, damaged or of a newer format."""
+        place = place_of(where)
+        return cls(place, place.manifest())
 
     # --- what is watched
 
     def sources(self) -> tuple[Path, ...]:
         """Folders and files that this index watches, as absolute paths, in the order added."""
-        return manifest.read_sources(self.folder)
+        return self.place.sources()
 
     def add_sources(self, paths: Sequence[Path]) -> None:
         """Adds paths to the watched ones; those already there stay where they are."""
         with self.writing():
-            given = [Path(absolute(path)) for path in paths]
-            manifest.write_sources(self.folder, tuple(dict.fromkeys((*self.sources(), *given))))
+            given = [path_of(absolute(path)) for path in paths]
+            self.place.write_sources(tuple(dict.fromkeys((*self.sources(), *given))))
 
     def remove_sources(self, paths: Collection[Path]) -> None:
         """Stops watching these paths; what is indexed stays until it is removed."""
@@ -109,7 +92,7 @@ class Store:
             watched = self.sources()
             kept = [source for source in watched if source not in paths]
             if len(kept) < len(watched):
-                manifest.write_sources(self.folder, kept)
+                self.place.write_sources(kept)
 
     def memory_mb(self) -> int:
         """How many MiB a search may hold, see `kinoscope.index.derived`."""
@@ -126,11 +109,11 @@ class Store:
         Brings an older format up to this one, drops on entry what a killed run left, and forgets
         files whose clips are lost. Raises `IndexFault` if another process writes.
         """
-        with manifest.locked(self.folder, self._lock, role):
-            if self._lock.lock_counter > 1:
+        with self.place.locked(role) as outermost:
+            if not outermost:
                 yield
                 return
-            self._settle()
+            self.place.settle()
             self._upgrade()
             self._forget_lost()
             self.drop_orphans()
@@ -181,7 +164,7 @@ class Store:
 
     def drop_orphans(self) -> int:
         """Deletes clips without an indexed file; returns how many videos they belonged to."""
-        with manifest.locked(self.folder, self._lock):
+        with self.place.locked():
             self._known = None
             orphans = self._orphans()
             self._delete("clips", orphans)
@@ -197,7 +180,7 @@ class Store:
 
     def count_pieces(self) -> tuple[int, int]:
         """Of how many pieces `clips` and `files` are now."""
-        with disk_faults(self.folder):
+        with self.place.faults():
             found = [self._table(name).stats()["fragment_stats"] for name in _KEYS]
         return found[0]["num_fragments"], found[1]["num_fragments"]
 
@@ -212,15 +195,9 @@ class Store:
                     with self._changing(name) as table:
                         table.optimize(cleanup_older_than=age)
 
-    def _settle(self) -> None:
-        """Waits until both tables are on the disk, also what an earlier process wrote."""
-        with disk_faults(self.folder):
-            for flusher in self._flushers.values():
-                flusher.flush()
-
     def is_outdated(self) -> bool:
         """Whether the index has an earlier format, which the next writer brings up to date."""
-        with disk_faults(self.folder):
+        with self.place.faults():
             checked = rows.CHECK in self._table("clips").schema.names
         return self.format < manifest.FORMAT or not checked
 
@@ -228,9 +205,9 @@ class Store:
         """The manifest first: older versions of Kinoscope then ask for an upgrade."""
         if not self.is_outdated():
             return
-        log.warning("bringing %s to format %d", self.folder, manifest.FORMAT)
+        log.warning("bringing %s to format %d", self.place.name, manifest.FORMAT)
         identity = Manifest(id=self.id, spec=self.spec)
-        manifest.write_manifest(self.folder, identity)
+        self.place.write_manifest(identity)
         self.format = identity.format
         with self._changing("clips") as clips:
             if rows.CHECK not in clips.schema.names:
@@ -251,7 +228,9 @@ class Store:
     def _forget_lost(self) -> None:
         """Deletes file rows without clips in one step: the next scan finds new files there."""
         if lost := self._lost():
-            log.warning("%s has lost the clips of %d videos: index again", self.folder, len(lost))
+            log.warning(
+                "%s has lost the clips of %d videos: index again", self.place.name, len(lost)
+            )
             self._forget_files(lost)
 
     def _forget_files(self, videos: set[Any]) -> None:
@@ -267,14 +246,8 @@ class Store:
     @contextmanager
     def _changing(self, name: str) -> "Iterator[Table]":
         """A table to be changed: afterwards the change is on the disk, whole, or taken back."""
-        folder = self.folder / f"{name}.lance"
-        with disk_faults(self.folder):
-            before = version_of(folder)
+        with self.place.faults(), self.place.changing(name):
             yield self._table(name)
-            if torn := cut_short(self._flushers[name].flush()):
-                go_back(folder, before)
-                shutil.rmtree(self.folder / manifest.DERIVED, ignore_errors=True)
-                raise OSError(errno.ENOSPC, "cut short", str(torn[0]))
 
     def _put(self, name: str, table: "pa.Table", groups: set[Any]) -> None:
         """One atomic step; a plain append, whose cost does not grow, where nothing is replaced."""
@@ -305,12 +278,12 @@ class Store:
 
     def versions(self) -> tuple[int, int]:
         """Versions of `clips` and `files`; they grow with every change. Does not load LanceDB."""
-        with disk_faults(self.folder):
-            return version_of(self.folder / "clips.lance"), version_of(self.folder / "files.lance")
+        with self.place.faults():
+            return self.place.version("clips"), self.place.version("files")
 
     def files(self) -> list[FileRow]:
         """All paths, sorted."""
-        with disk_faults(self.folder):
+        with self.place.faults():
             return rows.files_of_arrow(self._table("files").to_arrow())
 
     def clips(self) -> ClipTable:
@@ -320,7 +293,7 @@ class Store:
     def count_clips(self) -> int:
         """How many clips are visible, without reading their vectors."""
         indexed = self._column("files", "video_id", "state = 'indexed'")
-        with disk_faults(self.folder):
+        with self.place.faults():
             column = self._table("clips").search().select(["video_id"]).to_arrow()["video_id"]
         counts = column.value_counts().to_pylist()
         return sum(each["counts"] for each in counts if each["values"] in indexed)
@@ -333,7 +306,7 @@ class Store:
         if not self.spec.thinks:
             return {}, {}
         indexed = self._column("files", "video_id", "state = 'indexed'")
-        with disk_faults(self.folder):
+        with self.place.faults():
             columns = ["video_id", *rows.THOUGHT_COLUMNS]
             found = self._table("clips").search().select(columns).to_arrow().to_pydict()
         seen = [row[1:] for row in zip(*found.values(), strict=True) if row[0] in indexed]
@@ -352,7 +325,7 @@ class Store:
         self,
     ) -> tuple[tuple[int, int], list[FileRow], rows.ClipKeys, Iterator[rows.Placed]]:
         """The same, with vectors batch by batch: those of a million clips need not fit memory."""
-        with disk_faults(self.folder):
+        with self.place.faults():
             # files first: clips are written before the file that makes them visible
             files_table, clips_table = self._table("files"), self._table("clips")
             files = rows.files_of_arrow(files_table.to_arrow())
@@ -365,10 +338,10 @@ class Store:
         return versions, files, keys, self._vectors(clips_table, place_R)
 
     def _vectors(self, clips: "Table", place_R: Int64) -> Iterator[rows.Placed]:
-        with disk_faults(self.folder):
+        with self.place.faults():
             batches = rows.placed(clips.search().select(["vector"]).to_batches(_BATCH), place_R)
         while True:
-            with disk_faults(self.folder):
+            with self.place.faults():
                 found = next(batches, None)
             if found is None:
                 return
@@ -376,16 +349,14 @@ class Store:
 
     def _table(self, name: str) -> "Table":
         """A handle pinned to the newest version."""
-        import lancedb
-
-        table = lancedb.connect(self.folder).open_table(name)
+        table = self.place.connect().open_table(name)
         if not any(map(table.schema.equals, migration.schemas(name, self.spec))):
             raise ValueError(f"table {name} has other columns")
         return table
 
     def _column(self, name: str, column: str, where: str | None = None) -> set[Any]:
         """Distinct values of a column."""
-        with disk_faults(self.folder):
+        with self.place.faults():
             query = self._table(name).search().select([column])
             query = query.where(where) if where else query
             return set(query.to_arrow()[column].unique().to_pylist())

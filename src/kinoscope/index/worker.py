@@ -18,6 +18,7 @@ from typing import BinaryIO
 
 import numpy as np
 
+from kinoscope.addresses import path_of
 from kinoscope.clips import around
 from kinoscope.errors import MediaError
 from kinoscope.index.scan import FoundFile
@@ -53,7 +54,7 @@ def decode_file(request: DecodeRequest) -> Iterator[Decoded]:
     """
     sampling = request.sampling
     with VideoReader(
-        request.file.path,
+        path_of(request.file.path),
         policy=sampling.policy,
         side_px=sampling.side_px,
         max_pixels=sampling.max_pixels,

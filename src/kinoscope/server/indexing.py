@@ -8,6 +8,7 @@ from pathlib import Path
 from subprocess import Popen
 from typing import Literal
 
+from kinoscope.addresses import Where
 from kinoscope.embedder import Embedder
 from kinoscope.errors import IndexFault, KinoscopeError, UsageError
 from kinoscope.index.build import BuildOptions
@@ -38,8 +39,8 @@ class IndexingStatus:
 class Indexing:
     """Runs on one index. Safe for several threads."""
 
-    def __init__(self, folder: Path, embedder: Embedder, roots: Sequence[Path]) -> None:
-        self._folder, self._embedder = folder, embedder
+    def __init__(self, where: Where, embedder: Embedder, roots: Sequence[Path]) -> None:
+        self._where, self._embedder = where, embedder
         self._roots = tuple(root.resolve() for root in roots)
         self._lock = threading.Lock()
         self._status = IndexingStatus()
@@ -89,7 +90,7 @@ class Indexing:
         """Forgets files; returns how many. `Conflict` while a run is at work."""
         if self._status.state == "running":
             raise Conflict("a run is at work: wait for it, or stop it")
-        return Index.open(self._folder, self._embedder).remove(*paths)
+        return Index.open(self._where, self._embedder).remove(*paths)
 
     def _allowed(self, folder: Path) -> Path:
         """The real folder; says no more than that it is not allowed, if it is not there."""
@@ -105,7 +106,7 @@ class Indexing:
 
     def _run(self, folders: tuple[Path, ...]) -> None:
         try:
-            index = Index.open(self._folder, self._embedder)
+            index = Index.open(self._where, self._embedder)
             watched = tuple(path.resolve() for path in index.store.sources())
             options = BuildOptions(within=(*self._roots, *watched))
             report = index.add(*folders, options=options, progress=self._tell)

@@ -3,8 +3,8 @@
 import logging
 import threading
 from collections import defaultdict
-from pathlib import Path
 
+from kinoscope.addresses import Where
 from kinoscope.errors import IndexFault, KinoscopeError
 from kinoscope.index.derived import Derived, stamp_of
 from kinoscope.index.handle import Index
@@ -83,9 +83,9 @@ class Library:
         self._thread.start()
 
     @property
-    def folder(self) -> Path:
-        """Of the index."""
-        return self._index.store.folder
+    def where(self) -> Where:
+        """The folder or address of the index."""
+        return self._index.store.place.name
 
     @property
     def now(self) -> Snapshot:
@@ -99,7 +99,7 @@ class Library:
 
     def refresh(self) -> None:
         """Takes what has changed into account now; errors are those of `Index.derived`."""
-        if stamp_of(Store.open(self.folder)) != self._now.stamp:
+        if stamp_of(Store.open(self.where)) != self._now.stamp:
             self._now = self._read()
             log.info("serving %r", self._now.derived().catalog)
 
@@ -120,4 +120,4 @@ class Library:
             files = self._index.files()
             if stamp_of(self._index.store) == derived.stamp:
                 return Snapshot(self._index, derived, files)
-        raise IndexFault(f"{self.folder} changes all the time: try again in a minute")
+        raise IndexFault(f"{self.where} changes all the time: try again in a minute")

@@ -68,7 +68,7 @@ class Service:
         parts.callback(uploads.close)
         batcher = _batcher(index, limits, metrics)
         parts.callback(batcher.close)
-        indexing = Indexing(library.folder, embedder, config.roots)
+        indexing = Indexing(library.where, embedder, config.roots)
         parts.callback(partial(indexing.stop, 30.0))
         cache = Cache(config.cache or cache_folder() / "served", limits.cache_bytes)
         _watch(metrics, library, batcher)

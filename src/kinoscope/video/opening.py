@@ -5,9 +5,11 @@ import os
 import stat
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, NamedTuple
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple, cast
 
+from kinoscope.addresses import FarPath
 from kinoscope.errors import MediaError, UsageError
+from kinoscope.video import remote
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -61,8 +63,13 @@ class Identity(NamedTuple):
 
 
 def open_file(path: Path) -> tuple[BinaryIO, Identity]:
-    """Opens a regular, non-empty file; raises `MediaError` missing, unreadable or empty."""
+    """Opens a regular, non-empty file; raises `MediaError` missing, unreadable or empty.
+
+    A `FarPath` is opened where it lies; no other path is taken for an address.
+    """
     try:
+        if isinstance(path, FarPath):
+            return _open_far(path)
         found = path.stat()
         if stat.S_ISDIR(found.st_mode):
             raise MediaError("unreadable", f"{path} is a folder: give a video file")
@@ -76,6 +83,13 @@ def open_file(path: Path) -> tuple[BinaryIO, Identity]:
         file.close()
         raise MediaError("empty", f"{path} has 0 bytes: copy it again from its source")
     return file, _identity(found)
+
+
+def _open_far(path: FarPath) -> tuple[BinaryIO, Identity]:
+    told = remote.stat(str(path))
+    if not told.size_bytes:
+        raise MediaError("empty", f"{path} has 0 bytes: copy it again from its source")
+    return cast(BinaryIO, remote.open_far(str(path))), Identity(*told)
 
 
 class LocalFile:
@@ -97,7 +111,8 @@ class LocalFile:
 def check_unchanged(path: Path, identity: Identity) -> None:
     """Raises `MediaError` missing or changed if `path` no longer is the file of that identity."""
     try:
-        found = _identity(path.stat())
+        far = isinstance(path, FarPath)
+        found = Identity(*remote.stat(str(path))) if far else _identity(path.stat())
     except FileNotFoundError as error:
         raise MediaError("missing", f"{path} vanished while it was read: look again") from error
     except OSError as error:

@@ -72,7 +72,7 @@ class DecodeReport:
 
 
 class VideoReader:
-    """Reads one local video file, as a context manager.
+    """Reads one video file, as a context manager.
 
     ```
     with VideoReader("film.mp4") as reader:
@@ -81,7 +81,8 @@ class VideoReader:
     ```
 
     Args:
-        path: a file; never taken for a URL or a pattern, whatever its name looks like.
+        path: a file; a text is never taken for a URL or a pattern, whatever it looks like, but a
+            `FarPath` is one in object storage.
         policy: `exact` takes the frame on screen at an instant, `keyframe` the keyframe before it.
         side_px: pictures are scaled, whole, to `side_px` x `side_px`; None keeps their shape.
         max_pixels: with `side_px=None`, pictures are scaled down to at most so many pixels.
@@ -109,7 +110,7 @@ class VideoReader:
             raise UsageError(f"max_pixels {max_pixels}, side_px {side_px}: give one of the two")
         if threads < 0:
             raise UsageError(f"threads {threads}: choose 1 or more, or 0 for automatic")
-        self._path = Path(path)
+        self._path = path if isinstance(path, Path) else Path(path)
         self._side_px, self._max_pixels = side_px, max_pixels
         self._setup = Setup(policy == "keyframe", limits, threads)
         self._resources = ExitStack()

@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from kinoscope.errors import MediaError
-from kinoscope.index.scan import FoundFile, content_id
+from kinoscope.index.identity import content_id
+from kinoscope.index.scan import FoundFile
 from kinoscope.packages import cache_folder
 from kinoscope.training.sources.entries import Entries, Full, write_note
 from kinoscope.types import ClipEmbeddings, EmbedderSpec, Features, Float32, Float64, Span, UInt8

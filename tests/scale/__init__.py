@@ -1,0 +1,1 @@
+"""Tests of indexing by many machines, on a Ray of this one."""
