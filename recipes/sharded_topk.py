@@ -6,7 +6,7 @@ Milliseconds of processor time that one shard takes are measured on vectors made
 sizes: what else a machine does is not in them. A shard of another size scatters likewise around the
 line through both. A query goes to all shards at once and waits for the last: each draws its time
 anew, each replica does one query after another. What stops a real shard for a moment, a disk or a
-neighbour, is assumed in the last of three cases. A limited run is printed and not saved.
+neighbour, is assumed in some cases. A limited run is printed and not saved.
 """
 
 import argparse
@@ -36,7 +36,12 @@ BILLION = 1_000_000_000
 VECTORS_A_CLIP = 2
 ROWS_A_SHARD = 4_000_000
 SHARDS = (1, 16, 128, 500)
-CASES = {"quiet": (0.1, 0.0), "busy": (0.5, 0.0), "pauses": (0.5, 0.002)}
+CASES = {
+    "quiet": (0.1, 0.0),
+    "busy": (0.5, 0.0),
+    "quiet_pauses": (0.1, 0.002),
+    "busy_pauses": (0.5, 0.002),
+}
 """Share of the time for which a replica is at work, and of the requests that meet a pause."""
 
 PAUSE_MS = 200.0

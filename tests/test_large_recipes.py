@@ -106,6 +106,9 @@ def test_more_shards_and_more_load_are_slower_and_a_second_replica_helps() -> No
     assert tail(16, 0.7, "idler") < tail(16, 0.7, "either")
     for load in (0.1, 0.5):
         assert tail(128, load, "hedged") < tail(128, load, "idler")
+    paused = np.where(np.arange(500) % 250 == 0, 300.0, TIMES_MS)
+    by_policy = [np.median(simulated(paused, 300, 0.1, p, 800)) for p in ("idler", "hedged")]
+    assert by_policy[1] < by_policy[0] / 1.5
 
 
 @given(shards=st.integers(1, 60), k=st.integers(1, 12))
@@ -145,7 +148,7 @@ def test_a_small_simulation_runs_and_is_not_saved(capsys, monkeypatch) -> None:
     monkeypatch.setattr(sharded_topk, "save_result", lambda *_, **__: pytest.fail("saved"))
     sharded_topk.main(["--rows", "1000,2000", "--searches", "20", "--queries", "20"])
     said = capsys.readouterr().out
-    assert all(f"p99_ms_{policy}_500_pauses" in said for policy in get_args(Policy))
+    assert all(f"p99_ms_{policy}_500_busy_pauses" in said for policy in get_args(Policy))
     assert "not saved" in said
 
 
