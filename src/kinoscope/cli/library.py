@@ -37,6 +37,18 @@ if TYPE_CHECKING:
     from kinoscope.scale.cluster import ClusterOptions
     from kinoscope.thinking.config import Thinking
 
+Clustered = Annotated[
+    bool,
+    typer.Option("--cluster", help="By Ray: on this machine, or on the cluster at --address."),
+]
+ClusterAddress = Annotated[
+    str | None,
+    typer.Option(metavar="HOST:PORT", help="Of a running Ray cluster, or auto; see --cluster."),
+]
+Tidied = Annotated[
+    bool, typer.Option(help="Afterwards join pieces in the background, where it pays.")
+]
+
 _QUARANTINE = ("path", "fault", "message", "changed_at", "tries")
 
 
@@ -54,14 +66,8 @@ def index_(
     workers: Annotated[
         int | None, typer.Option(min=1, help="Decoding processes; default by cores.")
     ] = None,
-    cluster: Annotated[
-        bool,
-        typer.Option("--cluster", help="By Ray: on this machine, or on the cluster at --address."),
-    ] = False,
-    address: Annotated[
-        str | None,
-        typer.Option(metavar="HOST:PORT", help="Of a running Ray cluster, or auto; see --cluster."),
-    ] = None,
+    cluster: Clustered = False,
+    address: ClusterAddress = None,
     policy: Annotated[
         str | None,
         typer.Option(help="For a new index: exact (default), or keyframe: faster, a bit early."),
@@ -70,9 +76,7 @@ def index_(
     options: ModelOptions = None,
     thinking: ThinkingRule = None,
     max_steps: MaxSteps = None,
-    optimize: Annotated[
-        bool, typer.Option(help="Afterwards join pieces in the background, where it pays.")
-    ] = True,
+    optimize: Tidied = True,
     as_json: AsJson = False,
 ) -> None:
     """Index folders or files of videos.
@@ -99,9 +103,9 @@ def index_(
     report = _brought_up(library, sources or [], building, far)
     say(f"sampling: {library.spec.sampling}")
     _print_report(report, as_json)
-    _require_all(report)
     if optimize:
         library.optimise_later()
+    _require_all(report)
 
 
 def _require_all(report: "BuildReport") -> None:
