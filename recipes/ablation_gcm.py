@@ -21,9 +21,9 @@ from kinoscope.errors import UsageError
 from kinoscope.evaluation.results import Metric, save_result
 from kinoscope.evaluation.world.table import Measurement, System, World
 from kinoscope.training.lesson_config import STAGES
-from kinoscope.training.recipe import Recipe, begin_with, run, stage_folder
+from kinoscope.training.recipe import Recipe, begin_with, stage_folder
 from kinoscope.training.sources import GeneratedSource
-from recipes import mini
+from recipes import mini, stages
 from recipes.measuring import features_of, seen_by
 
 RUNS = Path("runs/ablation_gcm")
@@ -77,12 +77,12 @@ def main(arms: Sequence[str]) -> None:
 
 def trained(arm: str) -> MLLM:
     """Pre-training, then the mix of tasks; what is complete is only loaded."""
-    run(warm_up(), RUNS, 0, tell=print)
+    stages.trained(warm_up(), RUNS, 0)
     root, stage, steps = RUNS / arm, 1, PRE_STEPS + TASK_STEPS
     if ARMS[arm]:
-        run(pre_training(arm), root, stage, tell=print)
+        stages.trained(pre_training(arm), root, stage)
         stage, steps = 2, TASK_STEPS
-    _report, backbone = run(tasks(steps), root, stage, tell=print)
+    backbone = stages.trained(tasks(steps), root, stage)
     assert isinstance(backbone, MLLM), "no arm thinks"
     return backbone
 

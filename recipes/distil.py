@@ -23,10 +23,11 @@ from kinoscope.evaluation.results import Metric, save_result
 from kinoscope.evaluation.world.retrieval import CUTOFFS
 from kinoscope.training.lesson_config import LessonConfig
 from kinoscope.training.precision import fast_precision
-from kinoscope.training.recipe import Recipe, begin_with, embedder_of, run, stage_folder
+from kinoscope.training.recipe import Recipe, begin_with, embedder_of, stage_folder
 from kinoscope.training.sources.concept_pictures import concept_pictures, fetch
 from kinoscope.training.task import LoopConfig
 from kinoscope.types import Int64
+from recipes import stages
 from recipes.mini import tower, untrained
 from recipes.stills import still_ranks
 
@@ -67,7 +68,7 @@ def measure(chosen: argparse.Namespace) -> None:
     for temperature in chosen.temperatures:
         made = recipe(chosen.run, chosen.stage, temperature, steps=chosen.steps, takes=chosen.takes)
         with tempfile.TemporaryDirectory(prefix="kinoscope-") as folder:
-            _, found = run(made, Path(folder), 0, tell=print)
+            found = stages.trained(made, Path(folder), 0)
         after = still_ranks(embedder_of(found, SAMPLING))
         name = f"after_t{temperature:g}"
         better = paired_p_value(recall_at(10, after), recall_at(10, before))

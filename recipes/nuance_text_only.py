@@ -25,8 +25,9 @@ from kinoscope.evaluation.results import Metric, save_result
 from kinoscope.evaluation.world.retrieval import CUTOFFS, own_ranks
 from kinoscope.samples import fetch
 from kinoscope.training.nuance import NuanceConfig
-from kinoscope.training.recipe import Recipe, embedder_of, run, stage_folder
+from kinoscope.training.recipe import Recipe, embedder_of, stage_folder
 from kinoscope.training.triplets import PARTS, Part
+from recipes import stages
 from recipes.concepts_samples import CLIPS_FOLDER
 from recipes.mini import tower, untrained
 from recipes.nuance_mini import CACHED, loaded, loop, measured, show, validate
@@ -103,9 +104,7 @@ def train_row(name: str, folder: Path) -> None:
     if model.exists():
         print(f"{name}: {model} is there")
         return
-    report, found = run(row(name), folder, 1, tell=print)
-    if report.ended != "stopped":
-        embedder_of(found, SAMPLING).save(model)
+    embedder_of(stages.trained(row(name), folder, 1), SAMPLING).save(model)
 
 
 def measure(folder: Path, names: Sequence[str]) -> None:

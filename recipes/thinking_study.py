@@ -41,11 +41,11 @@ from kinoscope.thinking.config import ThinkConfig, Thinking
 from kinoscope.thinking.thinker import Thinker
 from kinoscope.thinking.thought import Thought
 from kinoscope.training.lessons import Model
-from kinoscope.training.recipe import Recipe, run
+from kinoscope.training.recipe import Recipe
 from kinoscope.training.sources import FeatureCache
 from kinoscope.training.thoughts import Head
 from kinoscope.types import Content, Features, Float32, Float64, Int64
-from recipes import mini_thinking, thinking_tables
+from recipes import mini_thinking, stages, thinking_tables
 from recipes.arguments import at_least
 from recipes.measuring import OPTIONS, seen_by
 from recipes.mini import tower
@@ -300,7 +300,7 @@ def _timed(thinker: Thinker, contents: list[Content]) -> float:
 
 def trained(head: str) -> Model:
     """The head's short training; what is complete is only loaded."""
-    return run(HEADS[head](), RUNS / head, 1, tell=print)[1]
+    return stages.trained(HEADS[head](), RUNS / head, 1)
 
 
 def measured(head: str, model: Model, world: World) -> Figures:
