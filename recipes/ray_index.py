@@ -27,8 +27,8 @@ from kinoscope.scale.cluster import ClusterOptions, connected
 from kinoscope.scale.indexing import index_on_cluster
 from recipes.crash import READY, Tables, count_differences, index_once, make_library, read_tables
 
-FILMS, SEED = 26, 7
-DRIVER_KILLS, WORKER_KILLS = 4, 3
+FILMS, SEED = 10, 7
+DRIVER_KILLS, WORKER_KILLS = 2, 1
 PROCESSES_END_WITHIN_S = 120.0
 
 
@@ -79,11 +79,10 @@ def index_by_ray(library: Path, folder: Path) -> None:
     """One run, with a commit after each video; `READY` is said once Ray has begun."""
     index = Index.open(folder, Embedder.load(), create=True)
     cluster = ClusterOptions(cpus=2)
-    with connected(cluster):
-        print(READY, flush=True)
-        options = BuildOptions(commit_videos=1)
-        with redirect_stdout(sys.stderr):  # Ray tells of killed processes there
-            report = index_on_cluster(index, library, cluster=cluster, options=options)
+    options = BuildOptions(commit_videos=1)
+    with redirect_stdout(sys.stderr), connected(cluster):  # Ray tells of killed processes there
+        print(READY, file=sys.__stdout__, flush=True)
+        report = index_on_cluster(index, library, cluster=cluster, options=options)
     print(json.dumps({"indexed": report.indexed, "unchanged": report.unchanged}), flush=True)
 
 
@@ -229,7 +228,7 @@ def at_work(process: "subprocess.Popen[str]") -> list[tuple[str, psutil.Process]
         except psutil.Error:  # it has ended meanwhile
             continue
         if name.startswith("ray::") and any(ours in name for ours in ("Decoder", "Map")):
-            found.append((name, child))
+            found.append((name.strip(), child))
     return found
 
 

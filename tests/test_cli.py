@@ -338,8 +338,8 @@ def test_times_read_as_a_clock(seconds: float, text: str) -> None:
 
 def test_the_index_folder_comes_from_option_then_environment(monkeypatch) -> None:
     monkeypatch.setenv("KINOSCOPE_INDEX", os.sep + "elsewhere")
-    assert console.index_folder(None) == Path(os.sep + "elsewhere")
-    assert console.index_folder(Path("here")) == Path("here")
+    assert console.index_folder(None) == os.sep + "elsewhere"
+    assert console.index_folder("s3://bucket/here") == "s3://bucket/here"
 
 
 def test_after_a_run_an_index_is_optimised_later_unless_that_is_not_wanted(

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from kinoscope.errors import IndexFault, MediaError, SpecMismatch, UsageError
-from kinoscope.index import scan
+from kinoscope.index import identity
 from kinoscope.index.build import BuildOptions, update
 from kinoscope.index.decoding import WorkerLimits
 from kinoscope.index.identity import ReadLimits
@@ -83,7 +83,7 @@ def test_when_one_of_two_copies_vanishes_the_other_is_decoded(store, videos, fil
 
 
 def test_a_file_that_cannot_be_read_is_tried_at_every_run(store, videos, monkeypatch):
-    real = scan.content_id
+    real = identity.content_id
 
     def forbidden(file, **options):
         if file.path.endswith("b.mp4"):
@@ -91,7 +91,7 @@ def test_a_file_that_cannot_be_read_is_tried_at_every_run(store, videos, monkeyp
         return real(file, **options)
 
     with monkeypatch.context() as without_permission:
-        without_permission.setattr(scan, "content_id", forbidden)
+        without_permission.setattr(identity, "content_id", forbidden)
         report = run(store, videos)
         assert (report.indexed, report.failures[0].fault) == (2, "unreadable")
         assert [row.tries for row in store.files() if row.state == "failed"] == [1]
