@@ -4,9 +4,10 @@
 
 Milliseconds of processor time that one shard takes are measured on vectors made at random, at two
 sizes: what else a machine does is not in them. A shard of another size scatters likewise around the
-line through both, but for rare stops, which are as long. A query goes to all shards at once and waits for the last: each draws its time
-anew, each replica does one query after another. What stops a real shard for a moment, a disk or a
-neighbour, is assumed in some cases. A limited run is printed and not saved.
+line through both, but for rare stops, which are as long. A query goes to all shards at once and
+waits for the last: each draws its time anew, each replica does one query after another. What stops
+a real shard for a moment, a disk or a neighbour, is assumed in some cases. A limited run is printed
+and not saved.
 """
 
 import argparse
