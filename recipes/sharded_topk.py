@@ -4,9 +4,10 @@
 
 Milliseconds of processor time that one shard takes are measured on vectors made at random, at two
 sizes: what else a machine does is not in them. A shard of another size scatters likewise around the
-line through both. A query goes to all shards at once and waits for the last: each draws its time
-anew, each replica does one query after another. What stops a real shard for a moment, a disk or a
-neighbour, is assumed in some cases. A limited run is printed and not saved.
+line through both, but for rare stops, which are as long. A query goes to all shards at once and
+waits for the last: each draws its time anew, each replica does one query after another. What stops
+a real shard for a moment, a disk or a neighbour, is assumed in some cases. A limited run is printed
+and not saved.
 """
 
 import argparse
@@ -66,18 +67,27 @@ HEDGE_AT = 0.95
 
 @dataclass(frozen=True, kw_only=True)
 class Service:
-    """Times of single searches by their median, and the line through the medians of sizes."""
+    """Single searches on one shard, and the line through the medians of two sizes.
+
+    Attributes:
+        scatter: times by their median, up to the 99th percentile: they grow with a shard.
+        stops_ms: what each took beyond that: a stop is as long on a large shard.
+        start_ms, ms_a_million: the line, over rows.
+    """
 
     scatter: Float64
+    stops_ms: Float64
     start_ms: float
     ms_a_million: float
 
     def __post_init__(self) -> None:
+        assert self.scatter.shape == self.stops_ms.shape, (self.scatter.shape, self.stops_ms.shape)
         assert (self.scatter > 0).all() and self.ms_a_million >= 0, self.ms_a_million
 
     def sample(self, rows: int, paused: float = 0.0) -> Float64:
         """Times of a shard of so many rows; of so many draws one, `1 / paused`, meets a pause."""
-        times = self.scatter * (self.start_ms + self.ms_a_million * rows / 1e6)
+        median_ms = self.start_ms + self.ms_a_million * rows / 1e6
+        times = self.scatter * median_ms + self.stops_ms
         if not paused:
             return np.asarray(times)
         many = np.repeat(times, max(1, round(1 / paused)))
@@ -143,8 +153,13 @@ def measured(sizes: tuple[int, int], searches: int) -> Service:
     medians = [float(np.median(each)) for each in times]
     slope = max(0.0, (medians[1] - medians[0]) / (sizes[1] - sizes[0]))
     start_ms = max(0.0, medians[0] - slope * sizes[0])
-    scatter = np.concatenate([each / median for each, median in zip(times, medians, strict=True)])
-    return Service(scatter=scatter, start_ms=start_ms, ms_a_million=1e6 * slope)
+    usual = [np.minimum(each, np.quantile(each, 0.99)) for each in times]
+    return Service(
+        scatter=np.concatenate([each / m for each, m in zip(usual, medians, strict=True)]),
+        stops_ms=np.concatenate([a - b for a, b in zip(times, usual, strict=True)]),
+        start_ms=start_ms,
+        ms_a_million=1e6 * slope,
+    )
 
 
 def timed_ms(rows: int, searches: int) -> Float64:

@@ -128,10 +128,15 @@ def test_shards_are_asked_for_enough_and_for_no_more(shards, k) -> None:
 
 
 def test_times_grow_by_the_line_through_both_sizes() -> None:
-    service = Service(scatter=np.array([0.5, 1.0, 2.0]), start_ms=1.0, ms_a_million=4.0)
-    assert service.sample(500_000).tolist() == [1.5, 3.0, 6.0]
+    service = Service(
+        scatter=np.array([0.5, 1.0, 2.0]),
+        stops_ms=np.array([0.0, 0.0, 6.0]),
+        start_ms=1.0,
+        ms_a_million=4.0,
+    )
+    assert service.sample(500_000).tolist() == [1.5, 3.0, 12.0]
     paused = service.sample(500_000, 0.01)
-    assert paused.mean() == pytest.approx(3.5 + 0.01 * PAUSE_MS)
+    assert paused.mean() == pytest.approx(5.5 + 0.01 * PAUSE_MS)
     assert (paused > PAUSE_MS).mean() == pytest.approx(0.01)
 
 
