@@ -174,6 +174,7 @@ def test_the_protocol_says_what_was_asked_and_how(shelf, tmp_path):
     assert told.rerank == "none" and told.limit is None
     assert "uses the test queries' distribution" in told.dual_softmax
     assert found.stem == "rtime.dual-softmax"
+    assert spec.model == found.model, "as it was named, not where it lies"
     assert told.details["chance_binary"] == 0.5
     assert found.seconds["total"] >= found.seconds["videos"] > 0
     plain, _ = measured("rtime", shelf, tmp_path)

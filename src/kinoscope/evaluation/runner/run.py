@@ -4,7 +4,7 @@ import hashlib
 import json
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from kinoscope.errors import UsageError
@@ -102,7 +102,7 @@ def evaluate(wanted: Wanted, asking: Asking, told: Told) -> Evaluation:
         command=told.command,
         commit=code_version(),
         machine=describe_machine(),
-        spec=asking.spec,
+        spec=replace(asking.spec, model=told.model),  # a folder's place is nobody's business
         protocol=_protocol(wanted, files, asking, found),
         metrics=found.metrics,
         left_out=found.left_out,
