@@ -40,8 +40,8 @@ docs: $(VENV)/.ready
 	$(BIN)/python -m recipes.write_docs
 
 # Measures saved results again, but those that need the folder of a training. Each recipe also runs
-# alone: python -m recipes.NAME. The sprites of the generated world come by npm and apt-get; the
-# last recipe needs a Chromium.
+# alone: python -m recipes.NAME. The sprites of the generated world come by npm and apt-get;
+# serve_browser needs a Chromium, ray_index the extra [cluster].
 results: $(VENV)/.ready
 	$(BIN)/python -m pip install --quiet --editable '.[dev,runtimes,fuzz]'
 	$(BIN)/kinoscope setup
