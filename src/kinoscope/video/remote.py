@@ -44,7 +44,8 @@ class Troubles:
     ) -> None:
         """Raises an `OSError` in place of theirs."""
         if kind is not None and kind.__module__.partition(".")[0] in _LIBRARIES:
-            raise OSError(None, f"{kind.__name__}: {str(error).splitlines()[0][:200]}") from error
+            reason = "".join(str(error).splitlines()[:1])[:200]  # some say nothing
+            raise OSError(None, f"{kind.__name__}: {reason}") from error
 
 
 def storage_of(url: str) -> Any:
