@@ -28,7 +28,7 @@ from recipes.measuring import features_of, seen_by
 
 RUNS = Path("runs/ablation_gcm")
 
-TRAINING, WARM_STEPS, PRE_STEPS, TASK_STEPS, BATCH = 1_500, 400, 100, 100, 16
+TRAINING, WARM_STEPS, PRE_STEPS, TASK_STEPS, BATCH = 1_500, 400, 200, 200, 16
 """Videos and steps: five arms and their warm-up take about an hour on two cores."""
 LAYERS = 3
 """Of the language model: a step takes half of the time of one with all eight."""
