@@ -10,20 +10,14 @@ stops. A run on fewer videos is printed and not saved.
 import argparse
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import torch
 
-from kinoscope import Embedder
-from kinoscope.backbones.mini import SAMPLING
-from kinoscope.backbones.mllm import MLLM
-from kinoscope.errors import UsageError
 from kinoscope.evaluation.metrics import mean_with_interval, paired_p_value, recall_at
 from kinoscope.evaluation.results import Metric, save_result
 from kinoscope.evaluation.world.adaptive import (
-    Gallery,
     Point,
     converged,
     correlations,
@@ -35,20 +29,23 @@ from kinoscope.evaluation.world.adaptive import (
 from kinoscope.evaluation.world.retrieval import own_ranks
 from kinoscope.evaluation.world.table import World
 from kinoscope.evaluation.world.vectors import embed_clips, embed_texts
-from kinoscope.evaluation.world.videos import WorldVideos
-from kinoscope.packages import cache_folder
-from kinoscope.thinking.config import ThinkConfig, Thinking
+from kinoscope.thinking.config import ThinkConfig
 from kinoscope.thinking.thinker import Thinker
-from kinoscope.thinking.thought import Thought
 from kinoscope.training.lessons import Model
 from kinoscope.training.recipe import Recipe
-from kinoscope.training.sources import FeatureCache
 from kinoscope.training.thoughts import Head
-from kinoscope.types import Content, Features, Float32, Float64, Int64
+from kinoscope.types import Content, Features, Float64
 from recipes import mini_thinking, stages, thinking_tables
 from recipes.arguments import at_least
-from recipes.measuring import OPTIONS, seen_by
-from recipes.mini import tower
+from recipes.thinking_subject import (
+    Subject,
+    by_rule,
+    load_thinker,
+    read,
+    rule_of,
+    seen,
+    thought_of,
+)
 
 RUNS = Path("runs/thinking_heads")
 HEAD_STEPS = 200
@@ -64,39 +61,9 @@ HEADS: dict[str, Callable[[], Recipe]] = {
 _THRESHOLDS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 _EPSILONS = (0.5, 0.3, 0.2, 0.1, 0.05, 0.03, 0.02, 0.01, 0.005, 0.002)
 _TEMPERATURE = 0.05  # of the contrast whose gain is looked at
-_STILLS, _TIMED, _ROUNDS, _GROUP = 200, 64, 7, 256
+_STILLS, _TIMED, _ROUNDS = 200, 64, 7
 
 Figures = tuple[dict[str, Metric], dict[str, object]]
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Subject:
-    """A model that thinks about the videos of a split, and what it makes of them in one pass.
-
-    Attributes:
-        thinker: whose documents take latent steps and halt.
-        videos: that are found.
-        gallery: each after every number of steps.
-        halting_VK, curve_VK: see `Thought`.
-    """
-
-    thinker: Thinker
-    videos: WorldVideos
-    gallery: Gallery
-    halting_VK: Float32
-    curve_VK: Float32
-
-    @property
-    def rule(self) -> ThinkConfig:
-        """Of its documents."""
-        rule = self.thinker.thinking.document
-        assert rule is not None
-        return rule
-
-    @property
-    def steps_V(self) -> Int64:
-        """Where it stops by itself."""
-        return halted(self.halting_VK, self.rule.threshold)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -108,7 +75,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         return
     world = World(count=asked.videos or World().count)
     thinker = load_thinker(asked.model)
-    subject = read(thinker, seen(thinker.backbone, world))
+    subject = read(thinker, seen(thinker.backbone, world.test(), world.count))
     metrics, details = proofs(subject)
     for head in HEADS:
         found, told = measured(head, trained(head), world)
@@ -131,45 +98,6 @@ def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--model", default="mini", help="a folder that a training has saved")
     parser.add_argument("--videos", type=at_least(8), help="of the test split, of 1000")
     return parser.parse_args(arguments)
-
-
-def load_thinker(name: str) -> Thinker:
-    """Raises `UsageError` for a model whose documents do not take latent steps and halt."""
-    thinker = Embedder.load(name, options=OPTIONS).thinker
-    rule = None if thinker is None else thinker.thinking.document
-    if thinker is None or rule is None or (rule.source, rule.rule) != ("latent", "halt"):
-        raise UsageError(
-            f"model {name} has not learned when to stop: train recipes/mini_thinking.py, and name"
-            " the model that it saves"
-        )
-    return thinker
-
-
-def seen(backbone: MLLM, world: World) -> WorldVideos:
-    """The test split, its features computed once."""
-    folder = cache_folder() / "features"
-    cache = FeatureCache(folder, backbone, SAMPLING, tower=tower(backbone))
-    return seen_by(cache)(world.test()).first(world.count)
-
-
-def read(thinker: Thinker, videos: WorldVideos) -> Subject:
-    """One pass of all steps over all videos; texts as the model embeds queries."""
-    thoughts = thought_of(_by(thinker, replace(_rule(thinker), rule="fixed")), videos)
-    states_VKD = torch.from_numpy(np.stack([thought.states_KD for thought in thoughts]))
-    with torch.inference_mode():
-        vectors_VKD = thinker.pooling.prefixes(states_VKD)
-    texts = (example.captions[0] for example in videos.examples())
-    return Subject(
-        thinker=thinker,
-        videos=videos,
-        gallery=Gallery(
-            texts_VD=embed_texts(thinker, texts),
-            videos_VKD=vectors_VKD.numpy(),
-            keys=videos.keys,
-        ),
-        halting_VK=np.stack([thought.halting_K for thought in thoughts]),
-        curve_VK=np.stack([thought.curve_K for thought in thoughts]),
-    )
 
 
 def proofs(subject: Subject) -> Figures:
@@ -216,7 +144,7 @@ def against_fixed(subject: Subject) -> Figures:
 def in_words(subject: Subject) -> Figures:
     """Text steps until the model ends its text, by the same head."""
     rule = ThinkConfig(source="text", rule="eos", max_steps=subject.gallery.count)
-    thoughts = thought_of(_by(subject.thinker, rule), subject.videos)
+    thoughts = thought_of(by_rule(subject.thinker, rule), subject.videos)
     videos_VD = np.stack([thought.vector_D for thought in thoughts])
     found_V = recall_at(1, own_ranks(subject.gallery.texts_VD, videos_VD))
     steps_V = np.array([float(thought.steps) for thought in thoughts])
@@ -281,7 +209,7 @@ def costs(subject: Subject) -> Figures:
     """Processor time of the model's own rule, in multiples of one step, taking turns."""
     count = min(_TIMED, len(subject.videos))
     contents = [Content(clip=subject.videos.clip(number)) for number in range(count)]
-    one = _by(subject.thinker, replace(subject.rule, rule="fixed", max_steps=1))
+    one = by_rule(subject.thinker, replace(subject.rule, rule="fixed", max_steps=1))
     ratios, seconds = [], []
     for _ in range(_ROUNDS):
         own_s, one_s = (_timed(thinker, contents) for thinker in (subject.thinker, one))
@@ -305,7 +233,8 @@ def trained(head: str) -> Model:
 
 def measured(head: str, model: Model, world: World) -> Figures:
     """R@1 of an arm on the test split by its own rule, and after one thought."""
-    videos = seen(model.backbone if isinstance(model, Thinker) else model, world)
+    backbone = model.backbone if isinstance(model, Thinker) else model
+    videos = seen(backbone, world.test(), world.count)
     texts_VD = embed_texts(model, (example.captions[0] for example in videos.examples()))
 
     def r1(model: Model) -> Metric:
@@ -314,19 +243,9 @@ def measured(head: str, model: Model, world: World) -> Figures:
 
     metrics = {f"{head}_r1": r1(model)}
     if isinstance(model, Thinker):
-        one = replace(_rule(model), rule="fixed", max_steps=1)
-        metrics[f"{head}_one_thought_r1"] = r1(_by(model, one))
+        one = replace(rule_of(model), rule="fixed", max_steps=1)
+        metrics[f"{head}_one_thought_r1"] = r1(by_rule(model, one))
     return metrics, {}
-
-
-def thought_of(thinker: Thinker, videos: WorldVideos) -> list[Thought]:
-    """What it thinks of each video."""
-    numbers = range(len(videos))
-    found: list[Thought] = []
-    for first in numbers[::_GROUP]:  # their features are all in memory
-        group = numbers[first : first + _GROUP]
-        found += thinker.think([Content(clip=clip) for clip in videos.clips(group)])
-    return found
 
 
 def protocol(subject: Subject, world: World) -> Mapping[str, object]:
@@ -349,17 +268,6 @@ def _apart(points: Sequence[Point]) -> int:
 
 def _arm(head: Head) -> Recipe:
     return mini_thinking.further(mini_thinking.thinking(head), steps=HEAD_STEPS)
-
-
-def _rule(thinker: Thinker) -> ThinkConfig:
-    rule = thinker.thinking.document
-    assert rule is not None, "documents think"
-    return rule
-
-
-def _by(thinker: Thinker, rule: ThinkConfig) -> Thinker:
-    """The same model, its documents by another rule."""
-    return thinker.with_thinking(Thinking(query=thinker.thinking.query, document=rule))
 
 
 if __name__ == "__main__":

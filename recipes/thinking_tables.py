@@ -104,6 +104,44 @@ def heads_table(result: Result) -> str:
     return table(("head", "R@1", "after one thought"), rows)
 
 
+def ideas_table() -> str:
+    """A row for each way to teach halting: the test split, and busy videos."""
+    result = load_result("halting_ideas", folder=RESULTS)
+    told = result.details
+    ideas = cast(dict[str, str], told["ideas"])
+    ways = {"trained": "as trained", **ideas, "known": "knows the loss of each step"}
+    rows = [
+        [words, *(cell for test in ("", "busy_") for cell in _idea(result, test + name))]
+        for name, words in ways.items()
+    ]
+    figures = ("steps", "R@1", "of fixed", "apart", "events", "gain")
+    head = ("taught by", *figures, *(f"busy: {figure}" for figure in figures))
+    under = (
+        f"Halting alone, taught on {told['taught_on']:,} videos. *of fixed*: R@1 of as many steps"
+        " for all; *apart*: of nine thresholds, those above it whose intervals do not meet;"
+        " *events*, *gain*: Spearman's of the steps with the number of events, and with what eight"
+        f" steps gain over one. The model: {told['thinking']}. By `{result.command}`."
+    )
+    return f"{table(head, rows).strip()}\n\n{under}\n"
+
+
+def _idea(result: Result, name: str) -> list[str]:
+    """Mean steps, R@1, that of fixed steps, thresholds apart, and two correlations."""
+    known = {
+        figure: result.metrics[f"{name}_{figure}"]
+        for figure in ("r1", "fixed_r1", "mean_steps", "spearman_events", "spearman_gain")
+    }
+    apart = cast(dict[str, Any], result.details[name])["points_apart"]
+    return [
+        f"{known['mean_steps'].value:.2f}",
+        spread(known["r1"]),
+        shown(known["fixed_r1"].value, "%"),
+        f"{apart}",
+        f"{known['spearman_events'].value:.2f}",
+        f"{known['spearman_gain'].value:.2f}",
+    ]
+
+
 def plot(result: Result | None = None, path: Path = PICTURE) -> Path:
     """R@1 against mean steps, and steps against events, as a picture.
 

@@ -261,7 +261,8 @@ PAGES = {
         fuzz=once_measured(fault_tables.fuzz_table, "fuzz"),
     ),
     "docs/thinking.md": with_blocks(
-        study=once_measured(thinking_tables.study_table, "thinking_study")
+        study=once_measured(thinking_tables.study_table, "thinking_study"),
+        ideas=once_measured(thinking_tables.ideas_table, "halting_ideas"),
     ),
     "docs/large.md": with_blocks(
         million=once_measured(large_tables.million_table, "scale_1m"),

@@ -11,13 +11,22 @@ from kinoscope.backbones.mini import SAMPLING, untrained_mini
 from kinoscope.backbones.mini_folder import save_mini
 from kinoscope.errors import UsageError
 from kinoscope.evaluation.results import load_result, save_result
+from kinoscope.evaluation.world.adaptive import Gallery, halted, step_losses
 from kinoscope.evaluation.world.table import World
 from kinoscope.training.recipe import embedder_of
+from kinoscope.training.sources import GeneratedSource
 from kinoscope.training.thinking_losses import ThinkingLossConfig
 from kinoscope.training.thoughts import ThinkingLesson, untaught
 from kinoscope.training.world import WorldConfig
 from kinoscope.types import Features
-from recipes import mini_thinking, thinking_study, thinking_tables
+from recipes import (
+    halting_ideas,
+    mini_thinking,
+    thinking_study,
+    thinking_subject,
+    thinking_tables,
+)
+from recipes.thinking_subject import Subject, by_rule, load_thinker, read, seen, thought_of
 from tests.tiny_mini import as_if_trained
 from tests.training.tiny_recipes import FROZEN, tiny_recipe
 
@@ -29,6 +38,10 @@ NAMED = {
     *(f"fixed_r1_{k}" for k in range(1, 9)),
 }
 PLAIN = WorldConfig(sprites=(), duration_s=2.0)
+
+
+def unit(values):
+    return values / np.linalg.norm(values, axis=-1, keepdims=True)
 
 
 def mini(base):
@@ -66,7 +79,7 @@ def small(mini_set_up, tmp_path, monkeypatch):
     monkeypatch.setattr(thinking_study, "RUNS", tmp_path / "heads")
     monkeypatch.setattr(thinking_study, "World", partial(World, config=PLAIN))
     monkeypatch.setattr(thinking_study, "_ROUNDS", 2)
-    monkeypatch.setattr(thinking_study, "_GROUP", 5)  # no divisor of the videos
+    monkeypatch.setattr(thinking_subject, "_GROUP", 5)  # no divisor of the videos
 
 
 def test_the_study_runs_saves_and_is_told(model, small, tmp_path, monkeypatch, capsys) -> None:
@@ -99,12 +112,88 @@ def test_the_study_runs_saves_and_is_told(model, small, tmp_path, monkeypatch, c
     assert "By `python -m recipes.thinking_study`." in page
 
 
+def test_ways_to_teach_halting_are_measured_and_told(model, small, tmp_path, monkeypatch) -> None:
+    saved = tmp_path / "results"
+    monkeypatch.setattr(halting_ideas, "save_result", partial(save_result, folder=saved))
+    monkeypatch.setattr(thinking_tables, "RESULTS", saved)
+    monkeypatch.setattr(halting_ideas, "World", lambda **_: World(count=9, config=PLAIN))
+    monkeypatch.setattr(halting_ideas, "GeneratedSource", partial(GeneratedSource, config=PLAIN))
+    monkeypatch.setattr(halting_ideas, "TAUGHT", 10)
+    monkeypatch.setattr(halting_ideas, "_ROUNDS", 3)
+    halting_ideas.main(["--model", str(model)])
+    known = load_result("halting_ideas", folder=saved).metrics
+    for name in ("trained", *halting_ideas.IDEAS, "known"):
+        for test in ("", "busy_"):
+            assert 1 <= known[f"{test}{name}_mean_steps"].value <= 8
+            assert known[f"{test}{name}_r1"].n == 9
+    page = thinking_tables.ideas_table()
+    assert "| as trained | " in page and "| no prior | " in page
+    assert "By `python -m recipes.halting_ideas`." in page
+
+
+def subject_of(states_VKD, videos_VKD, texts_VD) -> Subject:
+    count, steps, _ = states_VKD.shape
+    return Subject(
+        thinker=None,
+        videos=None,
+        gallery=Gallery(
+            texts_VD=texts_VD.astype(np.float32),
+            videos_VKD=videos_VKD.astype(np.float32),
+            keys=[f"{number}" for number in range(count)],
+        ),
+        states_VKD=states_VKD.astype(np.float32),
+        halting_VK=np.full((count, steps), 1 / steps, np.float32),
+        curve_VK=np.ones((count, steps), np.float32),
+    )
+
+
+@pytest.mark.parametrize(
+    ("idea", "late"),
+    [
+        ("no_prior", 4),
+        # the last step gains less than its margin, and states do not tell the steps apart: a third
+        ("gain_among_all", 2),
+    ],
+)
+def test_halting_learns_to_go_on_where_it_pays(idea, late, monkeypatch) -> None:
+    """Half of the videos are nearest at first, half at last; states say which."""
+    generator = np.random.default_rng(0)
+    texts_VD = unit(generator.normal(size=(60, 32)))
+    late_V = np.arange(60) % 2 == 1
+    shares_K = np.array([0.1, 0.4, 0.7, 1.0])
+    shares_VK1 = np.where(late_V[:, None], shares_K, shares_K[::-1])[..., None]
+    others_VD = unit(generator.normal(size=(60, 32)))
+    videos_VKD = unit(shares_VK1 * texts_VD[:, None] + (1 - shares_VK1) * others_VD[:, None])
+    states_VKD = np.repeat(np.where(late_V, 1.0, -1.0)[:, None, None], 4, axis=1)
+    subject = subject_of(states_VKD, videos_VKD, texts_VD)
+    monkeypatch.setattr(halting_ideas, "_RATE", 0.1)
+    halting = halting_ideas.taught(subject, halting_ideas.IDEAS[idea])
+    steps_V = halted(halting_ideas.chances(halting, subject.states_VKD), 0.5)
+    assert set(steps_V[~late_V]) == {1}
+    assert set(steps_V[late_V]) == {late}
+    assert halting_ideas.best_steps(subject.gallery)[late_V].tolist() == [4] * 30
+    assert halting_ideas.best_steps(subject.gallery)[~late_V].tolist() == [1] * 30
+
+
+def test_losses_within_groups_are_those_of_each_group_alone() -> None:
+    generator = np.random.default_rng(1)
+    vectors = unit(generator.normal(size=(10, 3, 8)))
+    gallery = subject_of(vectors, vectors, unit(generator.normal(size=(10, 8)))).gallery
+    whole = halting_ideas.losses_among(gallery, 4)
+    assert whole.shape == (10, 3)
+    for first in (0, 4, 8):
+        rows = slice(first, first + 4)
+        alone = step_losses(gallery, rows, temperature=halting_ideas._TEMPERATURE)
+        np.testing.assert_allclose(whole[rows], alone)
+    among_all = halting_ideas.losses_among(gallery, 10)
+    assert (among_all > whole).all(), "more videos to confuse it with"
+
+
 def test_one_pass_gives_what_each_rule_gives_when_it_is_run(model, small) -> None:
     """The vectors and steps of all rules, out of all steps of all videos, one read."""
-    thinker = thinking_study.load_thinker(str(model))
-    subject = thinking_study.read(
-        thinker, thinking_study.seen(thinker.backbone, World(count=8, config=PLAIN))
-    )
+    thinker = load_thinker(str(model))
+    world = World(count=8, config=PLAIN)
+    subject = read(thinker, seen(thinker.backbone, world.test(), 8))
     steps_V = subject.steps_V
     assert len(set(steps_V.tolist())) > 1, "all stop at the same step: that proves little"
     for rule, wanted_V in (
@@ -115,7 +204,7 @@ def test_one_pass_gives_what_each_rule_gives_when_it_is_run(model, small) -> Non
             thinking_study.converged(subject.curve_VK, 0.05),
         ),
     ):
-        thoughts = thinking_study.thought_of(thinking_study._by(thinker, rule), subject.videos)
+        thoughts = thought_of(by_rule(thinker, rule), subject.videos)
         assert [thought.steps for thought in thoughts] == wanted_V.tolist()
         chosen_VD = subject.gallery.videos_VKD[np.arange(8), wanted_V - 1]
         for thought, vector_D in zip(thoughts, chosen_VD, strict=True):

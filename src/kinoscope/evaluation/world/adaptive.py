@@ -146,14 +146,18 @@ def shuffled(gallery: Gallery, steps_V: Int64, *, seed: int = 0) -> Float64:
     return np.asarray(np.mean(dealt, axis=0), np.float64)
 
 
+def step_losses(gallery: Gallery, rows: slice, *, temperature: float) -> Float64:
+    """Two-way InfoNCE [N, K] after each step of the videos of these rows, among one another."""
+    text = alone(torch.from_numpy(gallery.texts_VD[rows]))
+    videos_KVD = torch.from_numpy(gallery.videos_VKD[rows]).unbind(1)
+    losses = [two_way(alone(v), text, temperature=temperature).rows_B for v in videos_KVD]
+    return np.asarray(torch.stack(losses, dim=1).numpy(), np.float64)
+
+
 def gains(gallery: Gallery, *, temperature: float) -> Float64:
     """l_1 - l_K [V]: by how much the last step lowers a video's two-way InfoNCE, among all."""
-    text = alone(torch.from_numpy(gallery.texts_VD))
-    ends = [
-        two_way(alone(torch.from_numpy(videos_VD)), text, temperature=temperature).rows_B
-        for videos_VD in (gallery.videos_VKD[:, 0], gallery.videos_VKD[:, -1])
-    ]
-    return np.asarray((ends[0] - ends[1]).numpy(), np.float64)
+    losses_VK = step_losses(gallery, slice(None), temperature=temperature)
+    return np.asarray(losses_VK[:, 0] - losses_VK[:, -1], np.float64)
 
 
 def correlations(steps_V: Int64, others: Mapping[str, Float64]) -> dict[str, Metric]:
