@@ -35,7 +35,7 @@ from recipes import mini_thinking
 from recipes.arguments import at_least
 from recipes.thinking_subject import Subject, load_thinker, read, seen
 
-TAUGHT, FIRST_SEED = 3_000, 40_000
+TAUGHT, FIRST_SEED = 1_500, 40_000
 """Videos of the training split, behind all that any recipe learns from."""
 BUSY = WorldConfig(duration_s=10.0, max_shots=4, max_events=4)
 BUSY_VIDEOS = 400

@@ -22,11 +22,11 @@ from kinoscope.training.thinking_losses import ThinkingLossConfig
 from kinoscope.training.thoughts import PREFIX, Head, ThinkingLesson
 from recipes import mini
 
-STEPS = 600
+STEPS = 450
 RULE = ThinkConfig(source="latent", rule="halt", max_steps=8)
 LOSS = ThinkingLossConfig(rho=0.3, gamma=0.1, beta=0.01, target_steps=3.0, held=0.2)
 
-VIDEOS, FIRST_SEED = 4_000, 25_000
+VIDEOS, FIRST_SEED = 3_000, 25_000
 """Of the training split, which the shipped weights have not learned from."""
 
 _SHARES = {

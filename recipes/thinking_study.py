@@ -48,7 +48,7 @@ from recipes.thinking_subject import (
 )
 
 RUNS = Path("runs/thinking_heads")
-HEAD_STEPS = 200
+HEAD_STEPS = 150
 
 HEADS: dict[str, Callable[[], Recipe]] = {
     "last_token": lambda: mini_thinking.further(None, steps=HEAD_STEPS),
