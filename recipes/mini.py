@@ -21,12 +21,12 @@ from kinoscope.errors import UsageError
 from kinoscope.evaluation.world.quick import quick
 from kinoscope.mini_weights import mini_files
 from kinoscope.training.lesson_config import STAGES, TERMS, LessonConfig
-from kinoscope.training.lessons import Model
 from kinoscope.training.precision import fast_precision
 from kinoscope.training.recipe import Recipe, embedder_of
 from kinoscope.training.sources import FeatureCache, GeneratedSource, Source
 from kinoscope.training.sources.concept_pictures import concept_pictures
 from kinoscope.training.task import LoopConfig
+from kinoscope.training.teaching import Model
 
 LAYERS = 8
 VIDEOS, VIDEOS_OF_ALL = 3_600, 5_000

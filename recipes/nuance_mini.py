@@ -28,12 +28,12 @@ from kinoscope.evaluation.world.vectors import embed_texts
 from kinoscope.mini_weights import mini_files
 from kinoscope.packages import cache_folder
 from kinoscope.prompts import CLASS_NAME
-from kinoscope.training.lessons import Model
 from kinoscope.training.nuance import NuanceConfig, Plain
 from kinoscope.training.precision import fast_precision
 from kinoscope.training.recipe import Recipe
 from kinoscope.training.sources import FeatureCache, GeneratedSource
 from kinoscope.training.task import LoopConfig
+from kinoscope.training.teaching import Model
 from kinoscope.training.triplets import Mixed, mixed
 from kinoscope.types import Float64
 from recipes.measuring import OPTIONS, seen_by

@@ -19,12 +19,12 @@ from kinoscope.backbones.mllm import MLLM
 from kinoscope.backbones.options import LoadOptions
 from kinoscope.errors import UsageError
 from kinoscope.evaluation.margins import margins_of
-from kinoscope.training.lessons import Model
 from kinoscope.training.lora import add_lora
 from kinoscope.training.nuance import NuanceConfig
 from kinoscope.training.recipe import Recipe
 from kinoscope.training.sources import FeatureCache
 from kinoscope.training.task import LoopConfig
+from kinoscope.training.teaching import Model
 from kinoscope.training.triplets import Mixed, mixed
 from recipes.nuance_mix import mix
 

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from kinoscope.training.lessons import Model
 from kinoscope.training.recipe import Recipe, run
+from kinoscope.training.teaching import Model
 
 
 def trained(recipe: Recipe, root: Path, stage: int) -> Model:

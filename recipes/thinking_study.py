@@ -31,8 +31,8 @@ from kinoscope.evaluation.world.table import World
 from kinoscope.evaluation.world.vectors import embed_clips, embed_texts
 from kinoscope.thinking.config import ThinkConfig
 from kinoscope.thinking.thinker import Thinker
-from kinoscope.training.lessons import Model
 from kinoscope.training.recipe import Recipe
+from kinoscope.training.teaching import Model
 from kinoscope.training.thoughts import Head
 from kinoscope.types import Content, Features, Float64
 from recipes import mini_thinking, stages, thinking_tables

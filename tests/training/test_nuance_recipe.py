@@ -6,25 +6,29 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from kinoscope import Embedder
 from kinoscope.backbones.loading import DEFAULT_SAMPLING
 from kinoscope.backbones.mini import untrained_mini
 from kinoscope.errors import UsageError
+from kinoscope.thinking.config import Thinking
+from kinoscope.thinking.thinker import Thinker, learned_bytes
 from kinoscope.training.journal import read_journal
 from kinoscope.training.lora import add_lora
 from kinoscope.training.nuance import NuanceConfig
-from kinoscope.training.recipe import Recipe, stage_folder
+from kinoscope.training.recipe import Recipe, embedder_of, stage_folder
 from kinoscope.training.recipe import run as run_stage
-from kinoscope.training.thinking_losses import ThinkingLossConfig
-from kinoscope.training.thoughts import ThinkingLesson
+from kinoscope.training.teaching import embed
+from kinoscope.training.thoughts import untaught
 from kinoscope.training.triplets import Mix, mixed
-from kinoscope.types import Frames
+from kinoscope.types import Content, Frames
 from recipes import nuance_qwen3vl
 from tests.tiny import moving_frames, tiny
 from tests.tiny_mini import as_if_trained
 from tests.training.tiny_nuance import LONG, MIX, PLAIN
 from tests.training.tiny_recipes import LOOP, SAMPLING, tiny_recipe, weights
+from tests.training.tiny_thinking import VIDEOS
 
 pytestmark = pytest.mark.usefixtures("one_torch_thread")
 
@@ -142,13 +146,94 @@ def test_a_recipe_without_data_or_with_what_does_not_go_together_is_refused(
     watched = replace(lessons.loop, validate_every=2)
     with pytest.raises(UsageError, match="nothing is measured: give validate, or leave valid"):
         replace(lessons, loop=watched)
-    thinking = ThinkingLesson(loss=ThinkingLossConfig())
-    with pytest.raises(
-        UsageError, match="triplets tune vectors without thinking: leave mix or thinking"
-    ):
-        replace(lessons, mix=MIX, lessons=replace(lessons.lessons, thinking=thinking))
     with pytest.raises(UsageError, match="the mix has no source"):
         run_stage(make(mix=Mix(counts={"time": 1}, sources=tuple)), tmp_path, 1)
+
+
+def thinking_mini(base, sides="none,latent:halt:4"):
+    """Whose head and halting are no longer what they begin as."""
+    lesson = replace(VIDEOS, sides=Thinking.parse(sides))
+    thinker = untaught(as_if_trained(untrained_mini(base, layers=2)), lesson)
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for values in thinker.learned.parameters():
+            values += torch.randn(values.shape, generator=generator) * 0.05
+    return thinker
+
+
+def test_triplets_tune_a_model_that_thinks_through_its_head_and_leave_that(
+    make, mini_set_up, tmp_path
+) -> None:
+    before = thinking_mini(mini_set_up)
+    report, after = run_stage(make(model=lambda: thinking_mini(mini_set_up)), tmp_path, 1)
+    assert report.progress.step == LOOP.steps
+    assert isinstance(after, Thinker)
+    assert learned_bytes(after) == learned_bytes(before)
+    moved = weights(after.backbone)
+    assert any((moved[n] != v).any() for n, v in weights(before.backbone).items() if "layers" in n)
+    embedder_of(after, SAMPLING).save(tmp_path / "model")
+    loaded = Embedder.load(str(tmp_path / "model"))
+    assert loaded.thinker is not None
+    assert loaded.thinker.thinking.document.rule == "halt"
+
+
+def test_texts_of_a_model_that_thinks_are_trained_as_they_are_embedded(mini_set_up) -> None:
+    thinker = thinking_mini(mini_set_up)
+    thinker.backbone.checkpoint.model.eval()
+    contents = [Content(text=text, role="query") for text in ("a fox", "a door opens slowly")]
+    wanted_ND = np.stack([thought.vector_D for thought in thinker.think(contents)])
+    for cached in (False, True):
+        rows_ND = embed(thinker, contents, cached=cached).detach().numpy()
+        np.testing.assert_allclose(rows_ND, wanted_ND, atol=1e-5)
+    plain_ND = embed(thinker.backbone, contents).detach().numpy()
+    assert (np.sum(plain_ND * wanted_ND, axis=1) < 0.99).all(), "the head changes nothing"
+
+
+def test_lessons_and_triplets_take_turns_for_a_model_that_learns_to_think(
+    mini_set_up, tmp_path
+) -> None:
+    lessons = tiny_recipe(mini_set_up, tmp_path / "features", 1)
+    both = replace(
+        lessons,
+        model=lambda: thinking_mini(mini_set_up),
+        mix=MIX,
+        nuance=NuanceConfig(max_tokens=LONG),
+        lessons=replace(lessons.lessons, thinking=VIDEOS),
+        loop=replace(lessons.loop, steps=6),
+    )
+    before = thinking_mini(mini_set_up).learned.state_dict()
+    _report, after = run_stage(both, tmp_path, 1)
+    terms = {name for record in read_journal(tmp_path / "stage-1") for name in record}
+    assert {"loss/nuance", "loss/ponder", "loss/prior"} <= terms
+    assert isinstance(after, Thinker)
+    moved = [float((v - before[n]).abs().max()) for n, v in after.learned.state_dict().items()]
+    assert 0 < max(moved) < 0.05, "it goes on with what it had learned, and learns"
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"thinking": None}, r"the model thinks: say in lessons\.thinking how its videos do"),
+        ({"thinking": replace(VIDEOS, head="mean")}, "with a head 'kv-former': name it in head"),
+    ],
+)
+def test_lessons_that_do_not_fit_a_model_that_thinks_are_refused(
+    changes, words, mini_set_up, tmp_path
+) -> None:
+    lessons = tiny_recipe(mini_set_up, tmp_path / "features", 1)
+    changed = replace(
+        lessons,
+        model=lambda: thinking_mini(mini_set_up),
+        lessons=replace(lessons.lessons, **changes),
+    )
+    with pytest.raises(UsageError, match=words):
+        run_stage(changed, tmp_path, 1)
+
+
+def test_triplets_are_refused_where_queries_think(make, mini_set_up, tmp_path) -> None:
+    thinker = thinking_mini(mini_set_up, "latent:halt:4")
+    with pytest.raises(UsageError, match="texts of one thought: let documents alone think"):
+        run_stage(make(model=lambda: thinker), tmp_path, 1)
 
 
 def test_a_stage_of_triplets_behind_one_with_a_lora_has_what_both_learned(

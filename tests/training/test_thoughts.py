@@ -156,7 +156,7 @@ def test_halting_learns_of_gains_where_they_weigh_something(backbone) -> None:
 
 def test_before_it_has_learned_one_thought_is_the_plain_vector(backbone) -> None:
     contents = [Content(text=text) for text in ("a fox", "a door opens slowly")]
-    first_ND = Thoughts(backbone, VIDEOS, 10).first(contents, "query")
+    first_ND = embed(Thoughts(backbone, VIDEOS, 10).thinker, contents)
     torch.testing.assert_close(first_ND, embed(backbone, contents), rtol=1e-4, atol=1e-5)
 
 

@@ -11,7 +11,7 @@ from kinoscope.prompts import ANSWERS, CHAT, MATCHES
 from kinoscope.training.gather import gather_objects, gathered
 from kinoscope.training.lesson_batches import Pairs, Sides, Wordings
 from kinoscope.training.losses import distilled, localisation, matching, two_way
-from kinoscope.training.teaching import embed, teach
+from kinoscope.training.teaching import Model, embed, teach
 from kinoscope.training.thoughts import Thoughts
 from kinoscope.training.words import Vocabulary, word_loss
 from kinoscope.types import Content, Features
@@ -35,6 +35,7 @@ class LessonLosses:
         """
         self._backbone, self._temperature = backbone, temperature
         self._thoughts = thoughts
+        self._model: Model = backbone if thoughts is None else thoughts.thinker
         self._match_temperature = match_temperature
         self._vocabulary = vocabulary
         tokenizer = backbone.checkpoint.family.processor.tokenizer
@@ -175,15 +176,10 @@ class LessonLosses:
         ).sum()
 
     def _of_clips(self, clips: list[Features]) -> Any:
-        contents = [Content(clip=clip) for clip in clips]
-        if self._thoughts is None:
-            return embed(self._backbone, contents)
-        return self._thoughts.first(contents, "document")
+        return embed(self._model, [Content(clip=clip) for clip in clips])
 
     def _of_texts(self, texts: list[str]) -> Any:
-        if self._thoughts is None:
-            return embed(self._backbone, [Content(text=text) for text in texts])
-        return self._thoughts.first([Content(text=text, role="query") for text in texts], "query")
+        return embed(self._model, [Content(text=text, role="query") for text in texts])
 
 
 def _equal(told: list[tuple[str, ...]]) -> Any:

@@ -9,7 +9,6 @@ import torch
 
 from kinoscope.backbones.mllm import MLLM
 from kinoscope.errors import UsageError
-from kinoscope.thinking.thinker import Thinker
 from kinoscope.training.lesson_batches import (
     Drawn,
     captioned,
@@ -25,13 +24,11 @@ from kinoscope.training.lesson_config import TEXT_LESSONS, LessonConfig
 from kinoscope.training.lesson_losses import LessonLosses
 from kinoscope.training.sampler import Draw, Part
 from kinoscope.training.task import Batch, Terms, Value
+from kinoscope.training.teaching import Model
 from kinoscope.training.thinking_losses import THINKING_TERMS
 from kinoscope.training.thoughts import Thoughts
 from kinoscope.training.words import Vocabulary
 from kinoscope.types import Features
-
-Model = MLLM | Thinker
-"""What is taught, as it embeds."""
 
 
 class Taught(Protocol):
@@ -131,6 +128,8 @@ class Lessons:
         )
         self._rows = self._teachable()
         self._trained = dict(self._chosen())
+        if thoughts is not None:
+            thoughts.thinker.learned.requires_grad_(True)
 
     def describe(self) -> Mapping[str, Value]:
         """Backbone, data and lessons."""

@@ -18,12 +18,12 @@ import torch
 
 from kinoscope.backbones.mllm import MLLM
 from kinoscope.errors import UsageError
+from kinoscope.thinking.thinker import Thinker
 from kinoscope.training.gather import gathered
 from kinoscope.training.losses import info_nce, kept, triplets
 from kinoscope.training.sampler import Draw, Part
-from kinoscope.training.sources.taught import vectors
 from kinoscope.training.task import Batch, Terms, Value
-from kinoscope.training.teaching import embed
+from kinoscope.training.teaching import Model, backbone_of, embed
 from kinoscope.training.triplets import Mixed, Triplet
 from kinoscope.training.triplets.triplet import unlike
 from kinoscope.types import Content, Float32
@@ -114,23 +114,28 @@ class Nuance:
     """A `Task` of the loop: the language model of a multimodal LLM learns from text triplets.
 
     What learns is the decoder's layers and its last norm, or the LoRA beside them if there is one;
-    word embeddings, head, vision tower and projector do not.
+    word embeddings, head, vision tower and projector do not, nor what a model has learned of
+    thinking: its texts are vectors of one thought, through its head.
     """
 
     def __init__(
         self,
-        backbone: MLLM,
+        model: Model,
         mixed: Mixed,
         config: NuanceConfig,
         plain: Plain | None = None,
-        validate: Callable[[MLLM], Mapping[str, float]] = lambda _model: {},
+        validate: Callable[[Model], Mapping[str, float]] = lambda _model: {},
     ) -> None:
         """Freezes what does not learn. `validate` measures the model on held-out data.
 
         Warns of sentences that are cut. Raises `UsageError` for `keep` without plain captions, for
-        such without `keep`, for pairs of one wording, and if the cut leaves no triplet.
+        such without `keep`, for pairs of one wording, for a model whose queries think, and if the
+        cut leaves no triplet.
         """
-        self._backbone, self._mixed, self._config = backbone, mixed, config
+        if isinstance(model, Thinker) and model.thinking.query is not None:
+            raise UsageError("triplets tune texts of one thought: let documents alone think")
+        backbone = backbone_of(model)
+        self._model, self._mixed, self._config = model, mixed, config
         self._validate = validate
         self._network = backbone.checkpoint.model
         _check_plain(plain, config)
@@ -138,11 +143,13 @@ class Nuance:
         self._triplets = cut_triplets(backbone, mixed.triplets, config.max_tokens)
         self._before_ND: Float32 | None = None
         if plain is not None and config.keep == "distil":
-            captions = [Content(text=wordings[0]) for wordings in plain.captions]
             self._network.eval()
-            self._before_ND = vectors(backbone, captions)  # resumed runs find the same
+            captions = [Content(text=wordings[0]) for wordings in plain.captions]
+            with torch.inference_mode():  # resumed runs find the same
+                self._before_ND = embed(model, captions).cpu().numpy()
         self._learned = language_weights(backbone)
-        self._network.requires_grad_(False)
+        for frozen in (self._network, *learned_parts(model)):
+            frozen.requires_grad_(False)
         for values in self._learned.values():
             values.requires_grad_(True)
 
@@ -150,7 +157,7 @@ class Nuance:
         """Backbone, mix, plain captions, and how they are learned."""
         plain = self._plain
         return {
-            "model": self._backbone.weights,
+            "model": backbone_of(self._model).weights,
             "mix": self._mixed.fingerprint,
             "counts": str(dict(self._mixed.counts)),
             "plain": "none" if plain is None else f"{plain.name} {plain.fingerprint}",
@@ -195,7 +202,7 @@ class Nuance:
         """As given, in evaluation mode."""
         self._network.eval()
         with torch.inference_mode():
-            return dict(self._validate(self._backbone))
+            return dict(self._validate(self._model))
 
     def _contrast(self, chosen: Sequence[tuple[Content, Content, Content]]) -> Any:
         anchors, positives, negatives = zip(*chosen, strict=True)
@@ -225,7 +232,7 @@ class Nuance:
         ).sum()
 
     def _rows(self, contents: Sequence[Content]) -> Any:
-        return embed(self._backbone, contents, cached=self._config.cached)
+        return embed(self._model, contents, cached=self._config.cached)
 
     def _plain_inputs(self, draw: Draw) -> Any:
         assert self._plain is not None
@@ -250,15 +257,22 @@ def language_weights(backbone: MLLM) -> dict[str, Any]:
     return {name: values for name, values in inside.items() if "lora_" in name} or inside
 
 
-def untouched_hash(backbone: MLLM) -> str:
-    """SHA-256 over all weights that text does not move: the way of pixels, words, head."""
-    inside, digest = _language(backbone), hashlib.sha256()
-    for name, values in sorted(backbone.checkpoint.model.state_dict().items()):
+def untouched_hash(model: Model) -> str:
+    """SHA-256 over all weights that text does not move: of pixels, words, head and thinking."""
+    backbone, digest = backbone_of(model), hashlib.sha256()
+    inside = _language(backbone)
+    parts = (backbone.checkpoint.model, *learned_parts(model))
+    for name, values in (pair for part in parts for pair in sorted(part.state_dict().items())):
         if name not in inside:
             plain = values.detach().cpu().contiguous().reshape(-1)
             digest.update(f"{name} {values.dtype} {list(values.shape)}".encode())
             digest.update(plain.view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
+
+
+def learned_parts(model: Model) -> tuple[Any, ...]:
+    """What a model has learned of thinking, as modules."""
+    return (model.learned,) if isinstance(model, Thinker) else ()
 
 
 def _language(backbone: MLLM) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from kinoscope.training.gather import join_launcher, process_number, wait_for_al
 from kinoscope.training.joint import Joint
 from kinoscope.training.journal import Record, plot
 from kinoscope.training.lesson_config import LessonConfig
-from kinoscope.training.lessons import Lessons, Model
+from kinoscope.training.lessons import Lessons
 from kinoscope.training.loop import train
 from kinoscope.training.lora import merge_lora, name_beside_lora
 from kinoscope.training.nuance import Nuance, NuanceConfig, Plain, untouched_hash
@@ -27,6 +27,7 @@ from kinoscope.training.sources import FeatureCache, Source
 from kinoscope.training.sources.feature_cache import Library, warmed
 from kinoscope.training.sources.joined import JoinedLibrary
 from kinoscope.training.task import LoopConfig, Task
+from kinoscope.training.teaching import Model, backbone_of
 from kinoscope.training.thoughts import PREFIX, Thoughts
 from kinoscope.training.triplets import Mix, Mixed, mixed
 
@@ -41,7 +42,8 @@ class Recipe:
     With `source` it has lessons on videos, with `mix` text triplets, with both these by turns.
 
     Attributes:
-        model: loads what learns, as the first stage finds it; it may put a LoRA on it.
+        model: loads what learns, as the first stage finds it; it may put a LoRA on it. A model that
+            thinks goes on thinking: lessons on videos then name its thinking too.
         sampling: which frames of a video are seen.
         loop: how long, how fast, in what precision.
         source: opens the training data: one source, or several, side by side; a lesson takes from
@@ -56,7 +58,7 @@ class Recipe:
         features: folder in which they are kept; one of the cache by default.
     """
 
-    model: Callable[[], MLLM]
+    model: Callable[[], Model]
     sampling: SamplingConfig
     loop: LoopConfig
     source: Callable[[], Source | Sequence[Source]] | None = None
@@ -71,8 +73,6 @@ class Recipe:
     def __post_init__(self) -> None:
         if self.source is None and self.mix is None:
             raise UsageError("the recipe has nothing to learn from: give a source, a mix, or both")
-        if self.mix is not None and self.lessons.thinking is not None:
-            raise UsageError("triplets tune vectors without thinking: leave mix or thinking out")
         if self.validate is None and self.loop.validate_every is not None:
             raise UsageError("nothing is measured: give validate, or leave validate_every out")
         if self.mix is None and self.plain is not None:
@@ -163,28 +163,31 @@ def run(
     """
     join_launcher()
     first = process_number() == 0
-    backbone, thinking = recipe.model(), recipe.lessons.thinking
-    thoughts = None if thinking is None else Thoughts(backbone, thinking, recipe.loop.steps)
-    model = backbone if thoughts is None else thoughts.thinker
+    model, thinking = recipe.model(), recipe.lessons.thinking
+    thoughts = None if thinking is None else Thoughts(model, thinking, recipe.loop.steps)
+    model = model if thoughts is None else thoughts.thinker
     _begin_after(model, root, stage, tell)
-    task = _task(recipe, backbone, thoughts, tell)
-    before = untouched_hash(backbone) if isinstance(task, Nuance) else None
+    task = _task(recipe, model, thoughts, tell)
+    before = untouched_hash(model) if isinstance(task, Nuance) else None
     folder = stage_folder(root, stage)
     report = train(task, recipe.loop, folder, progress=progress)
     if first:
         plot(folder)
     wait_for_all()  # the first process has written the last checkpoint
     begin_with(model, folder)
-    merge_lora(backbone)
-    backbone.checkpoint.model.eval()
+    merge_lora(backbone_of(model))
+    backbone_of(model).checkpoint.model.eval()
     if before is not None:
-        assert untouched_hash(backbone) == before, "text moved what it must not"
+        assert untouched_hash(model) == before, "text moved what it must not"
         tell(f"all but the language model is as it was: SHA-256 {before}")
     return report, model
 
 
-def _task(recipe: Recipe, backbone: MLLM, thoughts: Thoughts | None, tell: Told) -> Task:
+def _task(recipe: Recipe, model: Model, thoughts: Thoughts | None, tell: Told) -> Task:
     """Lessons on videos, triplets of text, or both by turns."""
+    if recipe.source is not None and thoughts is None and isinstance(model, Thinker):
+        raise UsageError("the model thinks: say in lessons.thinking how its videos do")
+    backbone = backbone_of(model)
     cache, validate = recipe.cache(backbone), recipe.validate
     measure: Callable[[Model], Mapping[str, float]] = (
         (lambda model: validate(model, cache)) if validate else lambda _model: {}
@@ -192,7 +195,7 @@ def _task(recipe: Recipe, backbone: MLLM, thoughts: Thoughts | None, tell: Told)
     nuance = None
     if recipe.mix is not None:
         plain = None if recipe.plain is None else recipe.plain()
-        nuance = Nuance(backbone, recipe.triplets(tell), recipe.nuance, plain, measure)
+        nuance = Nuance(model, recipe.triplets(tell), recipe.nuance, plain, measure)
     if recipe.source is None:
         assert nuance is not None
         return nuance

@@ -10,17 +10,29 @@ from kinoscope.backbones.likelihood import answered
 from kinoscope.backbones.mllm import MLLM
 from kinoscope.backbones.session import last_states
 from kinoscope.errors import UsageError
+from kinoscope.thinking.thinker import Thinker
 from kinoscope.training.gradient_cache import cached_rows
 from kinoscope.training.losses import next_token, next_token_count
 from kinoscope.types import Content
 
+Model = MLLM | Thinker
+"""What is taught, as it embeds."""
 
-def embed(backbone: MLLM, contents: Sequence[Content], *, cached: bool = False) -> torch.Tensor:
+
+def backbone_of(model: Model) -> MLLM:
+    """Itself, or what thinks."""
+    return model.backbone if isinstance(model, Thinker) else model
+
+
+def embed(model: Model, contents: Sequence[Content], *, cached: bool = False) -> torch.Tensor:
     """Unit vectors [N, D] of contents in their order, with gradient; as `Embedder` makes them.
+
+    Of a model that thinks they are those of one thought, the cheapest usable prefix.
 
     With `cached`, memory holds the graph of one of the backbone's batches at a time, see
     `gradient_cache`: the same gradients, at a third more work.
     """
+    backbone = backbone_of(model)
     rows, batches = zip(*backbone.batches(contents), strict=True)
 
     def states(batch: Batch) -> torch.Tensor:
@@ -33,6 +45,9 @@ def embed(backbone: MLLM, contents: Sequence[Content], *, cached: bool = False) 
     order = [row for some in rows for row in some]
     assert sorted(order) == list(range(len(contents))), "a content without a vector"
     places_N = torch.tensor(order, device=states_ND.device).argsort()
+    if isinstance(model, Thinker):
+        vectors_ND: torch.Tensor = model.pooling(states_ND[places_N].unsqueeze(1))
+        return vectors_ND
     return functional.normalize(states_ND[places_N], dim=1)
 
 

@@ -18,6 +18,7 @@ from kinoscope.thinking.halting import Halting, p_BK
 from kinoscope.thinking.kv_former import KVFormer, Pooling, pooling_named
 from kinoscope.thinking.thinker import Thinker, prefixes
 from kinoscope.training.lesson_batches import Pairs
+from kinoscope.training.teaching import Model
 from kinoscope.training.thinking_losses import (
     THINKING_TERMS,
     ThinkingLossConfig,
@@ -85,23 +86,21 @@ class ThinkingLesson:
 class Thoughts:
     """Steps of a backbone while they are taught, and the parts of them that learn."""
 
-    def __init__(self, backbone: MLLM, config: ThinkingLesson, steps: int) -> None:
-        """`steps` are those of the run. Parts begin the same each time, and change nothing then.
+    def __init__(self, model: Model, config: ThinkingLesson, steps: int) -> None:
+        """`steps` are those of the run. A model that thinks already goes on with its parts.
 
-        Raises `UsageError` for a backbone that cannot think.
+        New parts begin the same each time, and change nothing then. Raises `UsageError` for a
+        backbone that cannot think, and for a model whose parts are not those of the lesson.
         """
         self._config, self._steps = config, steps
-        self.thinker = untaught(backbone, config)
+        self.thinker = (
+            taught_already(model, config) if isinstance(model, Thinker) else untaught(model, config)
+        )
 
     def parameters(self) -> Iterable[tuple[str, Any]]:
         """All that are learned, whatever the lessons freeze."""
         for name, values in self.thinker.learned.named_parameters():
             yield PREFIX + name, values
-
-    def first(self, contents: Sequence[Content], role: Role) -> Any:
-        """Unit vectors [N, D] of one thought each, with gradient: the cheapest usable prefix."""
-        _states, z_BKD, _lambdas = prefixes(self.thinker, contents, 1, role)
-        return z_BKD[:, 0]
 
     def terms(self, batch: Pairs, step: int, *, temperature: Any, same_BN: Any) -> dict[str, Any]:
         """`THINKING_TERMS` of pairs, the mean over the sides that think, each a sum over pairs.
@@ -153,6 +152,16 @@ class Thoughts:
         steps = 1 if side is None else side.max_steps
         _states, z_BKD, lambdas_BK = prefixes(self.thinker, contents, steps, role)
         return z_BKD, lambdas_BK
+
+
+def taught_already(thinker: Thinker, config: ThinkingLesson) -> Thinker:
+    """The parts of a model that thinks, under the rules of a lesson.
+
+    Raises `UsageError` for another head, and for a rule that it has not learned.
+    """
+    if thinker.pooling.name != config.head:
+        raise UsageError(f"the model thinks with a head {thinker.pooling.name!r}: name it in head")
+    return thinker.with_thinking(config.sides)
 
 
 def untaught(backbone: MLLM, config: ThinkingLesson) -> Thinker:
