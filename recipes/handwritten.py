@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from kinoscope.evaluation.handwritten import NUANCES
 from kinoscope.evaluation.metrics import mean_with_interval, paired_p_value
 from kinoscope.evaluation.results import Metric, save_result
+from kinoscope.evaluation.thought_vectors import as_backbone
 from recipes.nuance_mini import loaded, right, show
 
 
@@ -29,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         metrics[f"{nuance}_after"] = mean_with_interval(other_N, clusters)
         p_value = paired_p_value(other_N, one_N)
         metrics[f"{nuance}_p_value"] = Metric(value=p_value, n=len(one_N))
-    details = {"before": before.weights, "after": after.weights}
+    details = {"before": as_backbone(before).weights, "after": as_backbone(after).weights}
     save_result("handwritten", metrics, details=details)
     show(metrics)
 

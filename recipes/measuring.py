@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from kinoscope.backbones.loading import load_any
+from kinoscope import Embedder
 from kinoscope.backbones.mini import SAMPLING, Mini, untrained_mini
 from kinoscope.backbones.mllm import MLLM
 from kinoscope.backbones.options import LoadOptions
@@ -26,9 +26,12 @@ _WORTH_WORKERS = 200  # videos: processes that render take seconds to start
 def load_model(name: str) -> MLLM:
     """`mini`, a folder with it, or what a stage of its training came to."""
     if final_checkpoint(Path(name)) is None:
-        found, _sampling = load_any(name, OPTIONS)
+        embedder = Embedder.load(name, options=OPTIONS)
+        found = embedder.backbone
         if not isinstance(found, MLLM) or not isinstance(found.checkpoint.family, Mini):
             raise UsageError(f"model {name} is not mini: name a folder that it was saved in")
+        if embedder.thinker is not None:
+            raise UsageError(f"model {name} thinks: kinoscope eval measures it as it embeds")
         return found
     backbone = untrained_mini(mini_files(), layers=LAYERS, options=OPTIONS)
     begin_with(backbone, Path(name))

@@ -16,27 +16,27 @@ from dataclasses import replace
 from functools import cache
 from typing import Any
 
-from kinoscope.backbones.loading import load_any
+from kinoscope import Embedder
 from kinoscope.backbones.mini import SAMPLING, Mini
 from kinoscope.backbones.mllm import MLLM
 from kinoscope.errors import UsageError
 from kinoscope.evaluation.analysis import analysed
 from kinoscope.evaluation.handwritten import NUANCES, accuracy_on, read_handwritten
 from kinoscope.evaluation.results import Metric, save_result
+from kinoscope.evaluation.thought_vectors import as_backbone
 from kinoscope.evaluation.world.nuances import NuanceWorld, nuances
 from kinoscope.evaluation.world.vectors import embed_texts
 from kinoscope.mini_weights import mini_files
-from kinoscope.packages import cache_folder
 from kinoscope.prompts import CLASS_NAME
 from kinoscope.training.nuance import NuanceConfig, Plain
 from kinoscope.training.precision import fast_precision
 from kinoscope.training.recipe import Recipe
 from kinoscope.training.sources import FeatureCache, GeneratedSource
 from kinoscope.training.task import LoopConfig
-from kinoscope.training.teaching import Model
+from kinoscope.training.teaching import Model, backbone_of
 from kinoscope.training.triplets import Mixed, mixed
 from kinoscope.types import Float64
-from recipes.measuring import OPTIONS, seen_by
+from recipes.measuring import OPTIONS, features_of, seen_by
 from recipes.mini import tower
 from recipes.mini_thinking import trained_mini
 from recipes.nuance_mix import COUNTS, HANDWRITTEN, mix
@@ -141,19 +141,21 @@ def main(arguments: Sequence[str] | None = None) -> None:
     show(metrics)
 
 
-def loaded(name: str) -> MLLM:
-    """`mini`, or one that was saved."""
-    found, _sampling = load_any(name, OPTIONS)
+def loaded(name: str) -> Model:
+    """`mini`, or one that was saved; the `Thinker` of one that thinks."""
+    embedder = Embedder.load(name, options=OPTIONS)
+    found = embedder.backbone
     if not isinstance(found, MLLM) or not isinstance(found.checkpoint.family, Mini):
         raise UsageError(f"model {name} is not mini: name a folder that it was saved in")
-    return found
+    return embedder.thinker or found
 
 
-def measured(model: MLLM, world: NuanceWorld = WORLD) -> tuple[dict[str, Metric], dict[str, Any]]:
+def measured(model: Model, world: NuanceWorld = WORLD) -> tuple[dict[str, Metric], dict[str, Any]]:
     """All nuances on the world's test split, and the model's weights among the details."""
-    cache = FeatureCache(cache_folder() / "features", model, SAMPLING, tower=tower(model))
-    metrics, details = nuances(model, seen_by(cache), world, SAMPLING.fps)
-    return metrics, {"model": model.model, "weights": model.weights, "tasks": details}
+    measurable = as_backbone(model)
+    see = seen_by(features_of(backbone_of(model)))
+    metrics, details = nuances(measurable, see, world, SAMPLING.fps)
+    return metrics, {"model": measurable.model, "weights": measurable.weights, "tasks": details}
 
 
 def show(metrics: Mapping[str, Metric]) -> None:

@@ -17,8 +17,6 @@ from pathlib import Path
 from typing import Any
 
 from kinoscope.backbones.mini import SAMPLING
-from kinoscope.backbones.mllm import MLLM
-from kinoscope.embedder import Embedder
 from kinoscope.errors import UsageError
 from kinoscope.evaluation.metrics import mean_with_interval, recall_at
 from kinoscope.evaluation.results import Metric, save_result
@@ -26,6 +24,7 @@ from kinoscope.evaluation.world.retrieval import CUTOFFS, own_ranks
 from kinoscope.samples import fetch
 from kinoscope.training.nuance import NuanceConfig
 from kinoscope.training.recipe import Recipe, embedder_of, stage_folder
+from kinoscope.training.teaching import Model
 from kinoscope.training.triplets import PARTS, Part
 from recipes import stages
 from recipes.concepts_samples import CLIPS_FOLDER
@@ -131,10 +130,10 @@ def measure(folder: Path, names: Sequence[str]) -> None:
     show(metrics)
 
 
-def samples_recall(model: MLLM) -> dict[str, Metric]:
+def samples_recall(model: Model) -> dict[str, Metric]:
     """`samples_r1`, `samples_r5`, `samples_r10`: prompts look for the clips they made."""
     clips = fetch(CLIPS_FOLDER, report=print)
-    embedder = Embedder(model, sampling=SAMPLING)
+    embedder = embedder_of(model, SAMPLING)
     described = [clip for clip in clips.described if clip.prompt is not None]
     found = own_ranks(
         embedder.encode_query([str(clip.prompt) for clip in described]),

@@ -6,13 +6,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import torch
 
 from kinoscope import Embedder
 from kinoscope.backbones.loading import DEFAULT_SAMPLING
 from kinoscope.backbones.mini import untrained_mini
 from kinoscope.errors import UsageError
-from kinoscope.thinking.config import Thinking
 from kinoscope.thinking.thinker import Thinker, learned_bytes
 from kinoscope.training.journal import read_journal
 from kinoscope.training.lora import add_lora
@@ -20,7 +18,6 @@ from kinoscope.training.nuance import NuanceConfig
 from kinoscope.training.recipe import Recipe, embedder_of, stage_folder
 from kinoscope.training.recipe import run as run_stage
 from kinoscope.training.teaching import embed
-from kinoscope.training.thoughts import untaught
 from kinoscope.training.triplets import Mix, mixed
 from kinoscope.types import Content, Frames
 from recipes import nuance_qwen3vl
@@ -28,7 +25,7 @@ from tests.tiny import moving_frames, tiny
 from tests.tiny_mini import as_if_trained
 from tests.training.tiny_nuance import LONG, MIX, PLAIN
 from tests.training.tiny_recipes import LOOP, SAMPLING, tiny_recipe, weights
-from tests.training.tiny_thinking import VIDEOS
+from tests.training.tiny_thinking import VIDEOS, thinking_mini
 
 pytestmark = pytest.mark.usefixtures("one_torch_thread")
 
@@ -148,17 +145,6 @@ def test_a_recipe_without_data_or_with_what_does_not_go_together_is_refused(
         replace(lessons, loop=watched)
     with pytest.raises(UsageError, match="the mix has no source"):
         run_stage(make(mix=Mix(counts={"time": 1}, sources=tuple)), tmp_path, 1)
-
-
-def thinking_mini(base, sides="none,latent:halt:4"):
-    """Whose head and halting are no longer what they begin as."""
-    lesson = replace(VIDEOS, sides=Thinking.parse(sides))
-    thinker = untaught(as_if_trained(untrained_mini(base, layers=2)), lesson)
-    generator = torch.Generator().manual_seed(0)
-    with torch.no_grad():
-        for values in thinker.learned.parameters():
-            values += torch.randn(values.shape, generator=generator) * 0.05
-    return thinker
 
 
 def test_triplets_tune_a_model_that_thinks_through_its_head_and_leave_that(

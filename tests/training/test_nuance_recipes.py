@@ -10,18 +10,24 @@ from kinoscope.backbones.mini import untrained_mini
 from kinoscope.backbones.mini_folder import save_mini
 from kinoscope.errors import UsageError
 from kinoscope.evaluation.results import Metric, load_result
+from kinoscope.evaluation.thought_vectors import as_backbone
+from kinoscope.evaluation.world.vectors import embed_texts
+from kinoscope.thinking.thinker import Thinker
 from kinoscope.training.journal import read_journal
+from kinoscope.training.recipe import embedder_of, stage_folder
 from kinoscope.training.recipe import run as run_stage
-from kinoscope.training.recipe import stage_folder
 from kinoscope.training.sources import GeneratedSource
 from kinoscope.training.triplets import PARTS, mixed
 from kinoscope.training.world import WorldConfig
+from kinoscope.types import Content
 from recipes import handwritten, mini, mini_thinking, nuance_mini, nuance_mixed, nuance_text_only
+from recipes.measuring import load_model
 from recipes.nuance_mix import COUNTS as COUNTS_OF_ALL
 from tests.tiny import tiny
 from tests.tiny_mini import as_if_trained
 from tests.training.tiny_nuance import COUNTS, LONG, MIX
 from tests.training.tiny_recipes import SAMPLING, weights
+from tests.training.tiny_thinking import thinking_mini
 
 pytestmark = pytest.mark.usefixtures("one_torch_thread")
 
@@ -173,3 +179,19 @@ def test_rows_are_trained_once_and_measured_beside_the_untrained_model(
     other = str(tiny("qwen2_vl", tmp_path / "other"))
     with pytest.raises(UsageError, match=r"other is not mini: name a folder"):
         nuance_mini.loaded(other)
+
+
+def test_a_model_that_thinks_is_measured_by_its_thoughts(mini_set_up, tmp_path) -> None:
+    thinker = thinking_mini(mini_set_up)
+    embedder_of(thinker, SAMPLING).save(tmp_path / "model")
+    found = nuance_mini.loaded(str(tmp_path / "model"))
+    assert isinstance(found, Thinker)
+    texts = ["a fox", "a door opens"]
+    wanted_ND = np.stack([t.vector_D for t in found.think([Content(text=t) for t in texts])])
+    inside = as_backbone(found)
+    np.testing.assert_allclose(embed_texts(inside, texts), wanted_ND, atol=1e-5)
+    assert inside.dimension == wanted_ND.shape[1]
+    assert inside.weights.startswith(found.backbone.weights) and "halt" in inside.weights
+    assert as_backbone(found.backbone) is found.backbone
+    with pytest.raises(UsageError, match="thinks: kinoscope eval measures it as it embeds"):
+        load_model(str(tmp_path / "model"))

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from kinoscope.backbones.mllm import MLLM
+from kinoscope.backbones.protocol import Backbone
 from kinoscope.evaluation.results import Metric
 from kinoscope.evaluation.space import modality_gap
 from kinoscope.evaluation.world.composed import composed
@@ -30,7 +30,7 @@ class NuanceWorld:
 
 
 def nuances(
-    model: MLLM, see: See, world: NuanceWorld, fps: float
+    model: Backbone, see: See, world: NuanceWorld, fps: float
 ) -> tuple[dict[str, Metric], dict[str, object]]:
     """Figures of `retrieval`, `chiral`, `wrong_texts`, `negation` and `composed`, and `gap`.
 
