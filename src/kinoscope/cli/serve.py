@@ -70,6 +70,9 @@ def serve(
     Only this machine is answered, unless --host says otherwise. Ctrl-C ends what is at work first.
     With --root an index is made if there is none.
     """
+    # requests are at work side by side: more threads for one product would wait for each other.
+    # To be said before NumPy is imported
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from kinoscope.calibration import Calibration
     from kinoscope.index.handle import Index
     from kinoscope.libraries import imported
