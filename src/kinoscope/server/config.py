@@ -47,7 +47,7 @@ class ServeLimits:
     rate_per_s: float = 300.0
     burst: int = 600
     in_flight: int = 128
-    turns: int = 16
+    turns: int = 8
     turn_s: float = 0.5
     waiting: int = 256
     batch_wait_s: float = 0.004
