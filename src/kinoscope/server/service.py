@@ -21,6 +21,7 @@ from kinoscope.server.decoders import Decoders
 from kinoscope.server.indexing import Indexing
 from kinoscope.server.library import Library
 from kinoscope.server.metrics import Metrics
+from kinoscope.server.own import OwnFolder
 from kinoscope.server.pictures import Pictures
 from kinoscope.server.references import References
 from kinoscope.server.remembered import Remembered
@@ -66,15 +67,17 @@ class Service:
         library = Library(index)
         parts.callback(library.close)
         decoders, preparer = _decoders(limits, parts)
-        uploads = Uploads(decoders, limits)
-        parts.callback(uploads.close)
+        shared = config.cache or cache_folder() / "served"
+        own = OwnFolder(shared)
+        parts.callback(own.close)
+        uploads = Uploads(own.path, decoders, limits)
         batcher = _batcher(index, limits, metrics)
         parts.callback(batcher.close)
         turns = Turns(limits.turns, limits.turn_s, waited=partial(metrics.took, "turn"))
         parts.callback(turns.close)
         indexing = Indexing(library.where, embedder, config.roots)
         parts.callback(partial(indexing.stop, 30.0))
-        cache = Cache(config.cache or cache_folder() / "served", limits.cache_bytes)
+        cache = Cache(shared, limits.cache_bytes, drafts=own.path)
         _watch(metrics, library, batcher, turns)
         return cls(
             config=config,
