@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from unittest.mock import patch
 
@@ -123,6 +124,26 @@ def derive(folder: Path) -> None:
     open_derived(Store.open(folder))
 
 
+def serve(library: Path, folder: Path, cache: Path) -> None:
+    """Serves an index, makes it if there is none, and indexes the library for clients.
+
+    A commit after each film, and an optimising process after each run. Behind `ready` comes a
+    line with the address.
+    """
+    from kinoscope.index.handle import Index
+    from kinoscope.server import app
+    from kinoscope.server.config import ServeConfig
+
+    index = Index.open(folder, embedder(), create=True)
+    config = ServeConfig(port=0, roots=(library,), cache=cache)
+    print(READY, flush=True)
+    with (
+        patch("kinoscope.server.indexing.BuildOptions", partial(BuildOptions, commit_videos=1)),
+        patch("kinoscope.index.optimise.MANY_PIECES", 2),
+    ):
+        app.serve(index, config, ready=lambda address: print(address, flush=True))
+
+
 def train(folder: Path) -> None:
     """Some steps of a tiny task, with a checkpoint every few."""
     import torch
@@ -155,7 +176,7 @@ DEEDS: dict[str, Callable[..., None]] = {
             index_in_little_memory,
             index_while_the_clock_jumps,
         ),
-        *(compact, remove, upgrade, mend, derive, train),
+        *(compact, remove, upgrade, mend, derive, serve, train),
     )
 }
 

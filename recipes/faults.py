@@ -1,8 +1,9 @@
 """The fault matrix: what may go wrong does, and nothing may be lost or wrong afterwards.
 
-`python -m recipes.faults` breaks indexing, compaction, removal, upgrades, repair and training by
-kills, refusing disks, jumping clocks, restless files, rival writers, exhausted workers and power
-cuts; after each it opens the index again and compares it with the one of an undisturbed run.
+`python -m recipes.faults` breaks indexing, compaction, removal, upgrades, repair, training and
+serving by kills, refusing disks, jumping clocks, restless files, rival writers, exhausted workers
+and power cuts; after each it opens the index again and compares it with the one of an undisturbed
+run.
 It goes on where it was stopped (`runs/faults`), unless the code has changed since.
 `python -m recipes.faults WORD...` tries only cells whose name has one of the words, saves nothing.
 """
@@ -18,7 +19,7 @@ from pathlib import Path
 
 from kinoscope.durable import write_atomically
 from kinoscope.evaluation.results import Metric, current_commit, save_result
-from recipes import fault_disks, fault_kills, fault_moments, fault_power
+from recipes import fault_disks, fault_kills, fault_moments, fault_power, fault_serving
 from recipes.fault_bench import Bench, Cell
 
 FILMS, SEED = 12, 11
@@ -32,6 +33,7 @@ MATRIX: dict[str, Callable[[Bench], Cell]] = {
     "kill while mending": lambda bench: fault_kills.while_mending(bench, 10),
     "kill while deriving": lambda bench: fault_kills.while_building_search_arrays(bench, 8),
     "kill while training": lambda bench: fault_kills.while_training(bench, 10),
+    "kill while serving": lambda bench: fault_serving.while_serving(bench, 10),
     "disk full, file size": lambda bench: fault_disks.full_by_file_size(bench, 8),
     "disk full, small": lambda bench: fault_disks.full_small_disk(bench, 8),
     "disk full, others": lambda bench: fault_disks.full_by_others(bench, 6),

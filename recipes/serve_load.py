@@ -1,58 +1,48 @@
-"""How many mixed queries `kinoscope serve` answers over a large library, and how quickly."""
+"""How many mixed queries `kinoscope serve` answers over a large library, and how quickly.
+
+First the limit: twice as many clients as the server has turns ask without a pause. Then half of it
+and four fifths of it, asked at an even rate, for the time an answer takes. Then 200 requests a
+second, more than a machine of two cores answers: the rest must be refused, at once, with a time to
+come back, and memory must not grow. No question comes twice.
+
+`requests_per_s` is the limit; `p50_ms` and `p95_ms` are those at half of it, `p50_ms_80` and
+`p95_ms_80` at four fifths; names that begin with `overload_`, `refused_429`, `errors_5xx` (of all
+phases) and `rss_growth_mb` (from the warm server to the end of the overload) say what they say.
+Answers are timed from when a request was due.
+"""
 
 import argparse
-import http.client
-import itertools
-import json
-import re
-import subprocess
+import asyncio
 import sys
 import tempfile
-import threading
-import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from itertools import product
+from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import psutil
 
-from kinoscope.embedder import Embedder
 from kinoscope.evaluation.results import Metric, save_result
-from kinoscope.index.handle import Index
-from recipes.query_speed import CLIPS_A_VIDEO, WHAT, WHO, file_row, library
+from kinoscope.server.config import ServeLimits
+from recipes.serve_asking import MIX, Asking, Phase, build, serving
 
 CLIPS, RATE, SECONDS = 100_000, 200.0, 60.0
-CLIENTS = 48  # connections that are kept open; more would only wait
-WARM_S = 5.0
-_MIX = (  # of twenty requests, by turns
-    *("text",) * 13,
-    *("not",) * 2,
-    *("look",) * 2,
-    *("embed",) * 3,
-)
+CONNECTIONS = 512  # at most: many more than the server lets wait, so that none waits for one
+PARTS = (0.5, 0.8)
+_WARM_S = 5.0
 
 
-@dataclass
-class Answers:
-    """Seconds from when each request was due to its whole answer, and statuses."""
+@dataclass(frozen=True)
+class Load:
+    """The phases in their order, and the growth of the server's memory over them."""
 
-    took_s: list[float] = field(default_factory=list)
-    statuses: Counter[int] = field(default_factory=Counter)
-    lock: threading.Lock = field(default_factory=threading.Lock)
-
-    def add(self, took_s: float, status: int) -> None:
-        """One answer."""
-        with self.lock:
-            self.took_s.append(took_s)
-            self.statuses[status] += 1
+    limit: Phase
+    below: tuple[Phase, ...]
+    overload: Phase
+    growth_bytes: int
 
 
 def main() -> None:
-    """Builds the library, serves it from a process of its own, and asks at an even rate."""
+    """Builds the library, serves it from a process of its own, and asks."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--clips", type=int, default=CLIPS)
     parser.add_argument("--rate", type=float, default=RATE)
@@ -62,124 +52,68 @@ def main() -> None:
         index = Path(folder) / "index"
         build(index, asked.clips)
         with serving(index, Path(folder) / "cache") as (port, process):
-            load(port, asked.rate / 4, WARM_S)
-            before = process.memory_info().rss
-            begin_s = time.perf_counter()
-            answers = load(port, asked.rate, asked.seconds)
-            took_s = time.perf_counter() - begin_s  # until the last answer
-            growth = process.memory_info().rss - before
-    metrics = figures(answers, took_s, growth)
+            found = asyncio.run(load(port, process, asked.rate, asked.seconds))
+    metrics = figures(found)
     for name, metric in metrics.items():
-        print(f"{name:>18} {metric.value:.3f}")
-    if (asked.clips, asked.rate, asked.seconds) == (CLIPS, RATE, SECONDS):
-        details = {
-            "clips": CLIPS,
-            "asked_per_s": RATE,
-            "seconds": SECONDS,
-            "connections": CLIENTS,
-            "mix_of_twenty": dict(Counter(_MIX)),
-            "latency": "from when a request was due, waiting for a connection included",
-            "clients": "on the same machine",
-        }
-        save_result("serve_load", metrics, details=details)
-
-
-def figures(answers: Answers, seconds: float, growth_bytes: int) -> dict[str, Metric]:
-    """What is saved; a refusal with 429 is no answer, and no error either."""
-    count = len(answers.took_s)
-    good = answers.statuses[200]
-    broken = sum(n for status, n in answers.statuses.items() if status >= 500 or status == 0)
-    took_ms = 1000 * np.array(answers.took_s)
-    return {
-        "requests_per_s": Metric(value=good / seconds, n=count),
-        "p50_ms": Metric(value=float(np.quantile(took_ms, 0.5)), n=count),
-        "p95_ms": Metric(value=float(np.quantile(took_ms, 0.95)), n=count),
-        "refused_429": Metric(value=answers.statuses[429], n=count),
-        "errors_5xx": Metric(value=broken, n=count),
-        "rss_growth_mb": Metric(value=growth_bytes / 2**20, n=count),
+        print(f"{name:>24} {metric.value:.3f}")
+    details = {
+        "clips": asked.clips,
+        "overload_asked_per_s": asked.rate,
+        "seconds_each_phase": asked.seconds,
+        "mix_of_twenty": dict(Counter(MIX)),
+        "clients": "on the same machine, on the same cores",
+        "clients_cores": {phase.name: phase.clients_cores for phase in phases(found)},
+        "server_cores": {phase.name: phase.server_cores for phase in phases(found)},
+        "statuses": {phase.name: dict(phase.statuses) for phase in phases(found)},
+        "latency": "from when a request was due",
     }
+    for name in ("clients_cores", "server_cores", "statuses"):
+        print(f"{name:>24} {details[name]}")
+    if (asked.clips, asked.rate, asked.seconds) == (CLIPS, RATE, SECONDS):
+        save_result("serve_load", metrics, details=details)
+    broken = metrics["errors_5xx"].value
+    if broken:
+        sys.exit(f"{broken:g} faults of the server")
 
 
-def build(folder: Path, clips: int) -> None:
-    """A library of made vectors, through the real store."""
-    embedder = Embedder.load()
-    index = Index.open(folder, embedder, create=True)
-    with index.store.writing():
-        for videos in library(embedder, clips // CLIPS_A_VIDEO):
-            index.store.commit(videos, [file_row(name, found) for name, found in videos])
-    index.derived()
+async def load(port: int, process: psutil.Process, rate: float, seconds: float) -> Load:
+    """All phases against a server that is ready."""
+    clients, asking = 2 * ServeLimits().turns, Asking(port, process, CONNECTIONS)
+    await asking.without_pause("warm", clients, _WARM_S)
+    before = process.memory_info().rss
+    limit = await asking.without_pause("limit", clients, seconds)
+    below = [
+        await asking.evenly(f"{part:.0%} of it", part * limit.good_per_s, seconds) for part in PARTS
+    ]
+    overload = await asking.evenly("overload", rate, seconds)
+    growth = process.memory_info().rss - before
+    return Load(limit, tuple(below), overload, growth)
 
 
-@contextmanager
-def serving(index: Path, cache: Path) -> Iterator[tuple[int, psutil.Process]]:
-    """`kinoscope serve` at a free port."""
-    words = [sys.executable, "-m", "kinoscope", "serve", "--port", "0"]
-    words += ["--index", str(index), "--cache", str(cache)]
-    with subprocess.Popen(words, stderr=subprocess.PIPE, text=True) as process:
-        assert process.stderr is not None
-        found = re.search(r":(\d+)$", process.stderr.readline().strip())
-        assert found, "the server did not start"
-        threading.Thread(target=process.stderr.read, daemon=True).start()  # or it would block
-        try:
-            yield int(found[1]), psutil.Process(process.pid)
-        finally:
-            process.terminate()
-            process.wait(60)
+def phases(found: Load) -> tuple[Phase, ...]:
+    """In their order."""
+    return (found.limit, *found.below, found.overload)
 
 
-def load(port: int, rate: float, seconds: float) -> Answers:
-    """Asks at an even rate, whatever the answers take: request n is due at n / rate seconds."""
-    answers, numbers = Answers(), itertools.count()
-    bodies = requests()
-    begin_s = time.perf_counter()
-
-    def client() -> None:
-        asking = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
-        for number in numbers:
-            due_s = begin_s + number / rate
-            if due_s >= begin_s + seconds:
-                return
-            time.sleep(max(0.0, due_s - time.perf_counter()))
-            path, body = bodies[number % len(bodies)]
-            status = ask(asking, path, body)
-            answers.add(time.perf_counter() - due_s, status)
-
-    threads = [threading.Thread(target=client) for _ in range(CLIENTS)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return answers
-
-
-def ask(asking: http.client.HTTPConnection, path: str, body: bytes) -> int:
-    """The status of one answer, read whole; 0 for a broken connection."""
-    try:
-        asking.request("POST", path, body, {"Content-Type": "application/json"})
-        answer = asking.getresponse()
-        answer.read()
-        return answer.status
-    except (http.client.HTTPException, OSError):
-        asking.close()
-        return 0
-
-
-def requests() -> Sequence[tuple[str, bytes]]:
-    """Paths and bodies: every sentence with every kind of request."""
-    texts = [f"{who} {what}" for who, what in product(WHO, WHAT)]
-    made = []
-    for number, text in enumerate(texts * 2):
-        kind = _MIX[number % len(_MIX)]
-        body: dict[str, object] = {"text": text, "k": 10}
-        if kind == "not":
-            body["not"] = [WHO[number % len(WHO)].replace("a ", "some ")]
-        elif kind == "look":
-            body["group"] = "look"
-        elif kind == "embed":
-            body = {"input": [text]}
-        path = "/v1/embeddings" if kind == "embed" else "/api/search"
-        made.append((path, json.dumps(body).encode()))
-    return made
+def figures(found: Load) -> dict[str, Metric]:
+    """What is saved; a refusal with 429 is no answer, and no error either."""
+    half, most = found.below
+    over, asked = found.overload, sum(phase.count for phase in phases(found))
+    broken = sum(phase.broken for phase in phases(found))
+    return {
+        "requests_per_s": Metric(value=found.limit.good_per_s, n=found.limit.count),
+        "p50_ms": half.quantile_ms(0.5),
+        "p95_ms": half.quantile_ms(0.95),
+        "p50_ms_80": most.quantile_ms(0.5),
+        "p95_ms_80": most.quantile_ms(0.95),
+        "overload_answered_per_s": Metric(value=over.good_per_s, n=over.count),
+        "overload_p50_ms": over.quantile_ms(0.5),
+        "overload_p95_ms": over.quantile_ms(0.95),
+        "overload_refusal_p95_ms": over.quantile_ms(0.95, status=429),
+        "refused_429": Metric(value=over.statuses[429], n=over.count),
+        "errors_5xx": Metric(value=broken, n=asked),
+        "rss_growth_mb": Metric(value=found.growth_bytes / 2**20, n=asked),
+    }
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ from kinoscope.embedder import Embedder
 from kinoscope.evaluation.results import Metric, save_result
 from kinoscope.index.handle import Index
 from kinoscope.samples.writing import write_video
-from recipes.serve_load import serving
+from recipes.serve_asking import serving
 
 UPLOADS, PATHS, ADDRESSES = 400, 400, 200
 _SECRET = b"a secret that no answer may hold"

@@ -41,3 +41,9 @@ def test_other_names_are_paths_of_this_machine(name) -> None:
     assert not is_url(name)
     assert type(path_of(name)) is type(Path(name))
     assert not is_url(Path("s3://b/x"))
+
+
+def test_a_name_that_was_seen_before_is_the_same_path() -> None:
+    for name in ("s3://b/a.mp4", "/films/a.mp4"):
+        assert path_of(name) is path_of(name)
+        assert path_of(Path(name)) == Path(name)

@@ -2,6 +2,7 @@
 
 import os
 import re
+from functools import lru_cache
 from pathlib import Path, PosixPath
 from typing import Self
 
@@ -11,6 +12,7 @@ Where = str | os.PathLike[str]
 SCHEMES = ("s3", "gs", "az")
 """Of the object storage that is known: Amazon's S3 and all that speak as it does, Google, Azure."""
 
+_KEPT = 2**14
 _URL = re.compile(r"[a-z][a-z0-9+.-]+://")
 
 
@@ -52,4 +54,10 @@ def path_of(where: Where) -> Path:
     """A path of this machine, or an address as one."""
     if isinstance(where, Path):
         return where
-    return FarPath(where) if is_url(where) else Path(where)
+    return _path(os.fspath(where))
+
+
+@lru_cache(_KEPT)
+def _path(name: str) -> Path:
+    """Hits name the same files again and again; to take a name apart costs more than to know it."""
+    return FarPath(name) if is_url(name) else Path(name)

@@ -95,10 +95,9 @@ def _by_look(derived: Derived, hits: Sequence[Hit]) -> list[list[Hit]]:
 def vectors_of(derived: Derived, hits: Sequence[Hit]) -> Float32:
     """The vectors [K, D] that hits on this state of the index were found by."""
     catalog = derived.catalog
-    paths = {path: place for place, path in enumerate(catalog.paths)}
     found = np.empty((len(hits), catalog.vectors_ND.shape[1]), np.float32)
     for place, hit in enumerate(hits):
-        video = int(catalog.path_video_P[paths[str(hit.path)]])
+        video = int(catalog.path_video_P[catalog.place_of[str(hit.path)]])
         rows = np.array(catalog.rows_of(video), np.int64)
         same = (catalog.start_s_N[rows] == hit.span.start_s) & (
             catalog.end_s_N[rows] == hit.span.end_s

@@ -77,14 +77,13 @@ class Query:
         return " + ".join(parts) + excluded
 
 
-def direction(query: Query, encode: Encode, usual: Usual) -> Float32:
-    """The unit vector [D] that a query looks for.
+def direction(parts_PD: Float32, usual: Usual) -> Float32:
+    """The unit vector [D] that a query looks for; its parts [P, D] are those of `documents`.
 
     With examples it is the sum of all parts' vectors, each divided by how far its cosines spread
     over the library: a text's are all near each other, a video's are not, and would rule alone.
-    Errors are those of `encode`.
+    Raises `UsageError` where nothing is left.
     """
-    parts_PD = encode(query.documents)
     if len(parts_PD) == 1:
         return np.asarray(parts_PD[0])
     sum_D = (parts_PD.astype(np.float64) / usual.spreads(parts_PD)[:, None]).sum(axis=0)

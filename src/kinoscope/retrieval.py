@@ -102,9 +102,10 @@ def query_vectors(
         return Asked(encode(query.documents)[0])
     derived = index.derived()
     library = Usual.of(derived, derived.moment_N if scale == "moments" else derived.whole_N)
-    vector_D = direction(query, encode, library)
-    excluded_PD = encode(list(query.excluded))
-    return Asked(vector_D, calibrated(vector_D, excluded_PD, library))
+    wanted = query.documents
+    vectors_PD = encode([*wanted, *query.excluded])
+    vector_D = direction(vectors_PD[: len(wanted)], library)
+    return Asked(vector_D, calibrated(vector_D, vectors_PD[len(wanted) :], library))
 
 
 def _unit(query: Float32, dimension: int) -> Float32:

@@ -7,7 +7,7 @@ import pytest
 
 from kinoscope.durable import Flusher
 from kinoscope.index.store import Store
-from recipes import fault_disks, fault_kills, fault_moments, fault_power, faults
+from recipes import fault_disks, fault_kills, fault_moments, fault_power, fault_serving, faults
 from recipes.crash import Tables
 from recipes.fault_bench import Bench, Cell
 from recipes.faults import MATRIX, kept, metrics
@@ -31,6 +31,7 @@ CELLS = {
     "compact": lambda bench: fault_kills.while_compacting(bench, 1),
     "remove": lambda bench: fault_kills.while_removing(bench, 1),
     "mend": lambda bench: fault_kills.while_mending(bench, 1),
+    "serve": lambda bench: fault_serving.while_serving(bench, 1),
     "file size": lambda bench: fault_disks.full_by_file_size(bench, 1),
     "two writers": lambda bench: fault_moments.two_writers(bench, 1),
     "power": lambda bench: fault_power.power_cuts(bench, 0.05),

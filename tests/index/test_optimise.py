@@ -55,6 +55,21 @@ def test_the_memory_limit_stays_with_the_index(store) -> None:
     assert optimise(store).memory_mb == 7
 
 
+def test_gently_means_that_no_writer_waits_for_a_process_that_gives_way(store, monkeypatch) -> None:
+    said = []
+
+    def nice(increment: int) -> int:
+        with Store.open(store.folder).writing():  # another writer may have the tables by then
+            said.append((increment, store.count_pieces()))
+        return increment
+
+    monkeypatch.setattr(module.os, "nice", nice)
+    optimise(store)
+    assert not said
+    optimise(store, gently=True)
+    assert said == [(19, (1, 1))]
+
+
 @pytest.mark.parametrize("wrong", [-1, 2**31])
 def test_a_limit_that_is_none_is_refused(store, wrong) -> None:
     with pytest.raises(UsageError, match=f"memory of {wrong} MiB"):

@@ -157,20 +157,21 @@ def opened(cache: Cache, name: str, content: bytes) -> bytes:
 
 
 def test_what_is_kept_is_made_once_and_the_longest_unused_goes(tmp_path) -> None:
-    cache = Cache(tmp_path, most_bytes=250)
+    cache = Cache(tmp_path / "kept", most_bytes=250, drafts=tmp_path)
     with ThreadPoolExecutor(8) as threads:
         made = list(threads.map(lambda n: opened(cache, "a", bytes([n]) * 100), range(8)))
     assert len(set(made)) == 1, "one of them made it for all"
     opened(cache, "b", b"b" * 100)
-    os.utime(tmp_path / "a", (5, 5))
-    os.utime(tmp_path / "b", (4, 4))
+    os.utime(tmp_path / "kept" / "a", (5, 5))
+    os.utime(tmp_path / "kept" / "b", (4, 4))
     assert opened(cache, "a", b"new") == made[0]
     opened(cache, "c", b"c" * 100)
-    assert {path.name for path in tmp_path.iterdir()} == {"a", "c"}
+    assert {path.name for path in (tmp_path / "kept").iterdir()} == {"a", "c"}
+    assert [path.name for path in tmp_path.iterdir()] == ["kept"]
 
 
 def test_what_fails_leaves_nothing(tmp_path) -> None:
-    cache = Cache(tmp_path, most_bytes=100)
+    cache = Cache(tmp_path / "kept", most_bytes=100, drafts=tmp_path)
 
     def fails(path):
         path.write_bytes(b"half")
@@ -178,5 +179,5 @@ def test_what_fails_leaves_nothing(tmp_path) -> None:
 
     with pytest.raises(RuntimeError, match="half done"):
         cache.opened("a", fails)
-    assert not list(tmp_path.iterdir())
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
     assert opened(cache, "a", b"whole") == b"whole"

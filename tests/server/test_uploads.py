@@ -33,10 +33,9 @@ def decoders():
 
 
 @pytest.fixture
-def uploads(decoders):
-    kept = Uploads(decoders, LIMITS)
-    yield kept
-    kept.close()
+def uploads(decoders, tmp_path):
+    (tmp_path / "uploads").mkdir()
+    return Uploads(tmp_path / "uploads", decoders, LIMITS)
 
 
 def film(tmp_path, seconds, name="film.mp4") -> io.BytesIO:
@@ -91,7 +90,7 @@ def test_what_is_too_long_too_large_or_empty_is_refused(uploads, tmp_path) -> No
         uploads.add(io.BytesIO())
     with pytest.raises(MediaError, match="the upload has pictures of 9000x10 pixels"):
         uploads.add(picture(size=(9000, 10)))
-    assert not list(Path(uploads._folder.name).iterdir()), "what is refused is not kept"
+    assert not list(uploads._folder.iterdir()), "what is refused is not kept"
 
 
 def test_a_picture_that_claims_a_bomb_ends_its_own_process(decoders, tmp_path) -> None:
@@ -114,23 +113,22 @@ def test_the_oldest_go_where_there_is_no_room(uploads) -> None:
     with pytest.raises(Absent, match="upload it again"):
         uploads.get(kept[0].id)
     assert uploads.get(kept[-1].id) == kept[-1]
-    assert sum(p.stat().st_size for p in Path(uploads._folder.name).iterdir()) <= 10**5
+    assert sum(p.stat().st_size for p in uploads._folder.iterdir()) <= 10**5
 
 
-def test_an_upload_is_let_go_in_time(decoders) -> None:
-    kept = Uploads(decoders, ServeLimits(uploads_kept_s=0.05))
+def test_an_upload_is_let_go_in_time(decoders, tmp_path) -> None:
+    kept = Uploads(tmp_path, decoders, ServeLimits(uploads_kept_s=0.05))
     upload = kept.add(picture())
     time.sleep(0.1)
     with pytest.raises(Absent):
         kept.get(upload.id)
     assert not upload.path.exists()
-    kept.close()
 
 
 def test_nothing_of_uploads_is_left_when_the_server_ends(library, tmp_path) -> None:
     with served(library[1], tmp_path) as client:
         client.post("/api/uploads", files={"file": picture().read()})
-        folder = Path(client.app.state.service.uploads._folder.name)
+        folder = client.app.state.service.uploads._folder
         assert len(list(folder.iterdir())) == 1
         assert folder.stat().st_mode & 0o077 == 0, "nobody else looks inside"
     assert not folder.exists()

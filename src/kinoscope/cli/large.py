@@ -1,7 +1,6 @@
 """Commands that keep large indexes quick: index optimize, index export."""
 
 import json
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -53,11 +52,9 @@ def optimize(
     from kinoscope.index.optimise import optimise
     from kinoscope.index.store import Store
 
-    if gently and hasattr(os, "nice"):
-        os.nice(19)
     store = Store.open(index_folder(index))
     with _bar("joining pieces, making the index ready"):
-        found = optimise(store, memory_mb=memory_mb)
+        found = optimise(store, memory_mb=memory_mb, gently=gently)
     out(json.dumps(asdict(found)) if as_json else found)
 
 

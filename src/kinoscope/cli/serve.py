@@ -1,6 +1,7 @@
 """The command that serves a library over HTTP: serve."""
 
 import os
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -19,6 +20,7 @@ from kinoscope.errors import UsageError
 
 _INSTALL = "pip install 'kinoscope[server]'"
 _TOKEN = "KINOSCOPE_TOKEN"
+_SWITCH_S = 0.0005  # who takes requests, and refuses them, must not wait for those at work
 
 
 Host = Annotated[str, typer.Option(help="Address to listen at; others need a token.")]
@@ -70,6 +72,10 @@ def serve(
     Only this machine is answered, unless --host says otherwise. Ctrl-C ends what is at work first.
     With --root an index is made if there is none.
     """
+    # requests are at work side by side: more threads for one product would wait for each other.
+    # To be said before NumPy is imported
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    sys.setswitchinterval(_SWITCH_S)
     from kinoscope.calibration import Calibration
     from kinoscope.index.handle import Index
     from kinoscope.libraries import imported

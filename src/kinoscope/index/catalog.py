@@ -85,6 +85,11 @@ class Catalog:
         has_windows_V[self.video_N[~self.whole_N]] = True
         return ~self.whole_N | ~has_windows_V[self.video_N]
 
+    @cached_property
+    def place_of(self) -> dict[str, int]:
+        """Index of each path."""
+        return {path: place for place, path in enumerate(self.paths)}
+
     def rows_of(self, video: int) -> range:
         """A video's clips."""
         first, after = self.video_N.searchsorted([video, video + 1])

@@ -1,5 +1,6 @@
 """An index made small and quick: pieces joined, superseded data freed, search arrays ready."""
 
+import os
 import subprocess
 import sys
 import time
@@ -15,6 +16,8 @@ from kinoscope.index.vectors import EXACT_LIMIT
 
 MANY_PIECES = 16
 """Pieces of a table from which on joining them is worth a process of its own."""
+
+_LEAST_URGENT = 19
 
 LOG = "optimize.log"
 """In the index folder: what the last run in the background had to say."""
@@ -51,7 +54,7 @@ class Optimised:
         return f"{joined}, {self.clips} clips searched {ways[self.search]}, {self.wall_s:.1f} s"
 
 
-def optimise(store: Store, *, memory_mb: int | None = None) -> Optimised:
+def optimise(store: Store, *, memory_mb: int | None = None, gently: bool = False) -> Optimised:
     """Joins the pieces of both tables where there are several, and builds what search reads.
 
     Readers go on with what they have. Writers that come meanwhile wait for the tables, not for
@@ -60,6 +63,8 @@ def optimise(store: Store, *, memory_mb: int | None = None) -> Optimised:
     Args:
         store: the index.
         memory_mb: from now on a search may hold so many MiB, see `Limits`; None keeps the limit.
+        gently: from then on this process takes only processor time that nobody else wants. Not
+            while it has the tables: a writer that waits for them would wait for all others, too.
 
     Raises `UsageError` for no such limit, `IndexFault` if another process writes, or the disk
     or the tables fail.
@@ -72,6 +77,8 @@ def optimise(store: Store, *, memory_mb: int | None = None) -> Optimised:
         if max(before) > 1:
             store.compact()
         after = store.count_pieces()
+    if gently and hasattr(os, "nice"):
+        os.nice(_LEAST_URGENT)
     derived = open_derived(store)
     sweep(store.folder / FOLDER / derived.stamp)
     freed_mb = (bytes_before - tree_bytes(store.folder)) / 2**20

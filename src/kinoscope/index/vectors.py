@@ -243,6 +243,8 @@ def padded(vectors_ND: Float32) -> Float32:
     """The same vectors with zeros behind, which change neither products nor distances."""
     dimension = vectors_ND.shape[1]
     missing = padded_length(dimension) - dimension
+    if not missing:
+        return np.ascontiguousarray(vectors_ND)
     return np.ascontiguousarray(np.pad(vectors_ND, ((0, 0), (0, missing))))
 
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import asdict
 from http import HTTPStatus
 from pathlib import Path
@@ -10,6 +10,8 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Body, Depends, File, Query, Request, UploadFile
 from fastapi import Path as InPath
+from pydantic import BaseModel
+from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response, StreamingResponse
 
 import kinoscope
@@ -48,7 +50,7 @@ _MOST_LISTENERS = 64
 _DAY_S = 24 * 3600
 
 
-def service_of(request: Request) -> Service:
+async def service_of(request: Request) -> Service:  # what is not async goes through a thread
     """The parts that routes work with."""
     service = request.app.state.service
     assert isinstance(service, Service)
@@ -59,13 +61,34 @@ Served = Annotated[Service, Depends(service_of)]
 router = APIRouter()
 
 
-@router.post("/api/search", responses=failures(404), openapi_extra=SEARCH_BODY, tags=["search"])
-def search(asked: Annotated[SearchRequest, Depends(asked_of)], service: Served) -> SearchResponse:
+async def in_turn(service: Service, work: Callable[[], BaseModel], *, quick: bool) -> Response:
+    """The answer as JSON, made in a thread; where it is quick, when it has its turn.
+
+    What waits for a decoder or for the model's yes and no would keep others from their turns.
+    Raises `Busy` as `Turns.run`.
+    """
+
+    def made() -> str:
+        return work().model_dump_json()
+
+    content = await (service.turns.run(made) if quick else run_in_threadpool(made))
+    return Response(content, media_type="application/json")
+
+
+@router.post(
+    "/api/search",
+    responses=failures(404),
+    response_model=SearchResponse,
+    openapi_extra=SEARCH_BODY,
+    tags=["search"],
+)
+async def search(asked: Annotated[SearchRequest, Depends(asked_of)], service: Served) -> Response:
     """Moments for a text, a picture, a piece of video, an edit, more like this, but not that.
 
     JSON, or a form whose part `query` is that JSON and whose part `image` or `video` is a file.
     """
-    return search_out(find(service, asked))
+    quick = not (asked.like or asked.video or asked.image or asked.rerank)
+    return await in_turn(service, lambda: search_out(find(service, asked)), quick=quick)
 
 
 @router.post("/api/moments", responses=failures(404), tags=["search"])
@@ -172,7 +195,7 @@ async def indexing_events(request: Request) -> StreamingResponse:
 
 async def _events(request: Request) -> AsyncIterator[str]:
     """Until the client goes, or the server."""
-    service, state = service_of(request), request.app.state
+    service, state = await service_of(request), request.app.state
     ticket = object()
     state.listeners.add(ticket)
     told: tuple[object, str] | None = None

@@ -12,15 +12,16 @@ from kinoscope.errors import UsageError
 class Cache:
     """Files by name in a folder of its own, at most so many bytes together."""
 
-    def __init__(self, folder: Path, most_bytes: int) -> None:
-        """Raises `UsageError` if the folder cannot be written."""
-        self._folder, self._most_bytes = folder, most_bytes
+    def __init__(self, folder: Path, most_bytes: int, *, drafts: Path) -> None:
+        """`drafts` is a folder on the same disk for what is not finished.
+
+        Raises `UsageError` if the folder cannot be written.
+        """
+        self._folder, self._most_bytes, self._drafts = folder, most_bytes, drafts
         self._lock = threading.Lock()
         self._making: dict[str, threading.Lock] = {}
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            for draft in folder.glob(".draft-*"):  # of a server that was killed
-                draft.unlink(missing_ok=True)
         except OSError as error:
             raise UsageError(f"cache {folder}: {error.strerror}; choose another folder") from error
 
@@ -44,7 +45,7 @@ class Cache:
         return descriptor
 
     def _made(self, path: Path, make: Callable[[Path], None]) -> int:
-        draft = path.with_name(f".draft-{uuid.uuid4().hex}{path.suffix}")
+        draft = self._drafts / f"{uuid.uuid4().hex}{path.suffix}"
         try:
             make(draft)
             descriptor = os.open(draft, os.O_RDONLY)

@@ -24,6 +24,8 @@ class ServeLimits:
         uploads_kept_s: how long an upload can be asked about.
         rate_per_s, burst: requests of one address.
         in_flight: requests at work or waiting, but for media and events.
+        turns: searches and embeddings of texts that are at work at once.
+        turn_s: how long one may be foreseen to wait for its turn before it is refused.
         waiting: queries that wait for the model.
         batch_wait_s: how long a query waits for others to go through the model with it.
         batch: queries that do so at most.
@@ -45,6 +47,8 @@ class ServeLimits:
     rate_per_s: float = 300.0
     burst: int = 600
     in_flight: int = 128
+    turns: int = 8
+    turn_s: float = 0.5
     waiting: int = 256
     batch_wait_s: float = 0.004
     batch: int = 32

@@ -37,9 +37,6 @@ class Snapshot(Index):
         self.by_id = {video_id: tuple(rows) for video_id, rows in by_id.items()}
         self.id_of = {row.path: row.video_id for rows in self.by_id.values() for row in rows}
 
-        catalog = derived.catalog
-        self._number = dict(zip(catalog.paths, catalog.path_video_P.tolist(), strict=True))
-
     def derived(self) -> Derived:
         """What search reads, for that moment."""
         return self._pinned
@@ -50,8 +47,8 @@ class Snapshot(Index):
 
     def clips_of(self, video_id: str) -> ClipEmbeddings:
         """The vectors of a video; `Absent` for an id that is not indexed."""
-        path = self.rows_of(video_id)[0].path
-        return self._pinned.catalog.clips_of(self._number[path])
+        path, catalog = self.rows_of(video_id)[0].path, self._pinned.catalog
+        return catalog.clips_of(int(catalog.path_video_P[catalog.place_of[path]]))
 
     @property
     def stamp(self) -> str:

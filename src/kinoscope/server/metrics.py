@@ -22,7 +22,8 @@ class Metrics:
         )
         self._stages = Histogram(
             "kinoscope_stage_seconds",
-            "Seconds a stage took: request, queue, model, decode, search, match, poster, preview.",
+            "Seconds a stage took: request, turn, queue, model, decode, search, match, poster,"
+            " preview.",
             ["stage"],
             buckets=_BUCKETS,
             registry=self._registry,

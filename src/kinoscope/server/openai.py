@@ -6,11 +6,12 @@ from collections.abc import Sequence
 
 import numpy as np
 from fastapi import APIRouter
+from starlette.responses import Response
 
 from kinoscope.documents import Document
 from kinoscope.errors import UsageError
 from kinoscope.heads import truncate
-from kinoscope.server.api import Served
+from kinoscope.server.api import Served, in_turn
 from kinoscope.server.faults import Absent
 from kinoscope.server.finding import matcher_of
 from kinoscope.server.openai_schema import (
@@ -40,9 +41,15 @@ def models(service: Served) -> ModelsResponse:
     return ModelsResponse(data=[ModelOut(id=service.name)])
 
 
-@router.post("/v1/embeddings", responses=failures(404, 413))
-def embeddings(asked: EmbeddingsRequest, service: Served) -> EmbeddingsResponse:
+@router.post("/v1/embeddings", responses=failures(404, 413), response_model=EmbeddingsResponse)
+async def embeddings(asked: EmbeddingsRequest, service: Served) -> Response:
     """Unit vectors of texts, or of one input of text and media, in the space of the index."""
+    quick = asked.messages is None
+    return await in_turn(service, lambda: embedded(service, asked), quick=quick)
+
+
+def embedded(service: Service, asked: EmbeddingsRequest) -> EmbeddingsResponse:
+    """As the route; raises `UsageError` for what contradicts itself, `Absent`, `Busy`."""
     require_model(service, asked.model)
     documents, role = _inputs(service, asked)
     vectors_ND = _encoded(service, documents, role)
@@ -128,7 +135,7 @@ def _encoded(service: Service, documents: Sequence[Document], role: str) -> Floa
 def _written(vector_D: Float32, form: str) -> list[float] | str:
     if form == "base64":
         return base64.b64encode(vector_D.astype("<f4").tobytes()).decode()
-    return [float(value) for value in vector_D]
+    return list(vector_D.astype(np.float64).tolist())
 
 
 def _cosines(service: Service, query: str, documents: Sequence[Document]) -> Float64:

@@ -1,11 +1,11 @@
 """Which files browsers play, and an open file as an answer in ranges of bytes."""
 
 import os
-from pathlib import PurePath
 
 from starlette.responses import FileResponse
 from starlette.types import Receive, Scope, Send
 
+from kinoscope.addresses import path_of
 from kinoscope.index.rows import FileRow
 from kinoscope.index.scan import FoundFile
 from kinoscope.server.faults import Absent
@@ -27,13 +27,13 @@ _PLAIN = ("h264", "av1", "vp9")
 
 def is_playable(row: FileRow) -> bool:
     """Whether browsers play a file, by its container and codec; the page tries, all the same."""
-    suffix = PurePath(row.path).suffix.lower()
+    suffix = path_of(row.path).suffix.lower()
     return suffix in _TYPES and row.codec in _CODECS.get(suffix, _PLAIN)
 
 
 def media_type(path: str) -> str:
     """What a file is served as; never anything that a browser would run."""
-    return _TYPES.get(PurePath(path).suffix.lower(), _UNKNOWN)
+    return _TYPES.get(path_of(path).suffix.lower(), _UNKNOWN)
 
 
 def open_indexed(rows: tuple[FileRow, ...]) -> tuple[int, FileRow]:

@@ -21,9 +21,11 @@ from kinoscope.server.decoders import Decoders
 from kinoscope.server.indexing import Indexing
 from kinoscope.server.library import Library
 from kinoscope.server.metrics import Metrics
+from kinoscope.server.own import OwnFolder
 from kinoscope.server.pictures import Pictures
 from kinoscope.server.references import References
 from kinoscope.server.remembered import Remembered
+from kinoscope.server.turns import Turns
 from kinoscope.server.uploads import Uploads
 from kinoscope.types import Float32
 
@@ -36,6 +38,7 @@ class Service:
     library: Library
     name: str
     encode: Encode
+    turns: Turns
     references: References
     pictures: Pictures
     uploads: Uploads
@@ -64,19 +67,24 @@ class Service:
         library = Library(index)
         parts.callback(library.close)
         decoders, preparer = _decoders(limits, parts)
-        uploads = Uploads(decoders, limits)
-        parts.callback(uploads.close)
+        shared = config.cache or cache_folder() / "served"
+        own = OwnFolder(shared)
+        parts.callback(own.close)
+        uploads = Uploads(own.path, decoders, limits)
         batcher = _batcher(index, limits, metrics)
         parts.callback(batcher.close)
+        turns = Turns(limits.turns, limits.turn_s, waited=partial(metrics.took, "turn"))
+        parts.callback(turns.close)
         indexing = Indexing(library.where, embedder, config.roots)
         parts.callback(partial(indexing.stop, 30.0))
-        cache = Cache(config.cache or cache_folder() / "served", limits.cache_bytes)
-        _watch(metrics, library, batcher)
+        cache = Cache(shared, limits.cache_bytes, drafts=own.path)
+        _watch(metrics, library, batcher, turns)
         return cls(
             config=config,
             library=library,
             name=Path(index.spec.model).name,
             encode=batcher,
+            turns=turns,
             references=References(decoders, uploads, metrics, embedder.sampling, limits.upload_s),
             pictures=Pictures(cache, decoders, preparer, metrics),
             uploads=uploads,
@@ -128,12 +136,13 @@ def _batcher(index: Index, limits: ServeLimits, metrics: Metrics) -> Batcher:
     )
 
 
-def _watch(metrics: Metrics, library: Library, batcher: Batcher) -> None:
+def _watch(metrics: Metrics, library: Library, batcher: Batcher, turns: Turns) -> None:
     """Figures that are looked up when Prometheus asks."""
 
     def quarantined() -> float:
         return sum(row.state == "failed" for row in library.now.files())
 
+    metrics.gauge("turn_requests", "Requests that wait for their turn.", lambda: turns.waiting)
     metrics.gauge("queue_queries", "Queries that wait for the model.", lambda: batcher.waiting)
     metrics.gauge("index_videos", "Videos in the index.", lambda: len(library.now.by_id))
     metrics.gauge(

@@ -1,5 +1,7 @@
 """Answers as clients get them."""
 
+from typing import Any
+
 from kinoscope.answer import Answer
 from kinoscope.grouping import Group
 from kinoscope.index.rows import FileRow
@@ -38,15 +40,19 @@ def search_out(answer: Found) -> SearchResponse:
 def group_out(snapshot: Snapshot, group: Group) -> GroupOut:
     """A hit, and those that it stands for."""
     others = [hit_out(snapshot, hit) for hit in group.others[:_MOST_OTHERS]]
-    return GroupOut(**hit_out(snapshot, group.best).model_dump(), others=others)
+    return GroupOut(**_fields(snapshot, group.best), others=others)
 
 
 def hit_out(snapshot: Snapshot, hit: Hit) -> HitOut:
     """A hit by its video's id."""
+    return HitOut(**_fields(snapshot, hit))
+
+
+def _fields(snapshot: Snapshot, hit: Hit) -> dict[str, Any]:
     video_id = snapshot.id_of[str(hit.path)]
     row = next(row for row in snapshot.rows_of(video_id) if row.path == str(hit.path))
     at, start_s, end_s = f"/api/videos/{video_id}", hit.span.start_s, hit.span.end_s
-    return HitOut(
+    return dict(
         rank=hit.rank,
         video=video_id,
         path=plain(str(hit.path)),

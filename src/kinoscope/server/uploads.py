@@ -1,7 +1,6 @@
 """What clients upload to ask about: kept for a while, in a folder that goes with the server."""
 
 import secrets
-import tempfile
 import threading
 import time
 from collections import OrderedDict
@@ -36,15 +35,11 @@ class Upload:
 class Uploads:
     """Uploads by id. Ids cannot be guessed, and no name of a client's becomes a file's name."""
 
-    def __init__(self, decoders: Decoders, limits: ServeLimits) -> None:
-        self._decoders, self._limits = decoders, limits
-        self._folder = tempfile.TemporaryDirectory(prefix="kinoscope-uploads-")
+    def __init__(self, folder: Path, decoders: Decoders, limits: ServeLimits) -> None:
+        """They are kept in a folder that goes with the server."""
+        self._folder, self._decoders, self._limits = folder, decoders, limits
         self._kept: OrderedDict[str, Upload] = OrderedDict()
         self._lock = threading.Lock()
-
-    def close(self) -> None:
-        """Deletes them all."""
-        self._folder.cleanup()
 
     def add(self, stream: BinaryIO) -> Upload:
         """Keeps a file that gives a frame.
@@ -52,7 +47,7 @@ class Uploads:
         Raises `MediaError` for one that gives none, is too large or too long.
         """
         name = PREFIX + secrets.token_hex(16)
-        path = Path(self._folder.name) / name
+        path = self._folder / name
         with ExitStack() as refused:  # what is not kept leaves no file
             refused.callback(path.unlink, missing_ok=True)
             size_bytes = self._written(stream, path)
