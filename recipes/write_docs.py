@@ -26,7 +26,7 @@ RESULTS = ROOT / "results"
 COMMANDS = (
     *("index", "index optimize", "index export", "search", "moments", "ask", "cut"),
     *("serve", "mcp", "info", "remove", "embed"),
-    *("setup", "samples", "models", "export", "interpolate", "doctor"),
+    *("setup", "samples", "models", "export", "interpolate", "doctor", "bench"),
     *("train", "triplets", "triplets make", "analyze", "eval", "report", "export-run"),
     *("world", "world fetch", "world make", "world show"),
 )
