@@ -75,12 +75,12 @@ def step(module: str, *words: str) -> Done:
 
     Raises `SetupError` with the last line of its stderr if it fails.
     """
-    began_s, before_s = time.perf_counter(), _children_s()
+    began_s, before_s = time.perf_counter(), processor_s(ours=False)
     command = [sys.executable, "-m", module, *words]
     done = subprocess.run(
         command, capture_output=True, text=True, check=False, cwd=ROOT, env=environment()
     )
-    wall_s, cpu_s = time.perf_counter() - began_s, _children_s() - before_s
+    wall_s, cpu_s = time.perf_counter() - began_s, processor_s(ours=False) - before_s
     if done.returncode:
         raise SetupError(f"{module} {' '.join(words[:1])}: {_last(done.stderr)}")
     told = json.loads(done.stdout.splitlines()[-1])
@@ -109,9 +109,11 @@ def _name_ffmpeg(place: Path) -> None:
     link.symlink_to(found)
 
 
-def _children_s() -> float:
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
+def processor_s(*, ours: bool = True) -> float:
+    """Processor seconds of processes that this one began and that have ended, and of this one."""
+    kinds = [resource.RUSAGE_CHILDREN, *([resource.RUSAGE_SELF] if ours else [])]
+    used = [resource.getrusage(kind) for kind in kinds]
+    return sum(each.ru_utime + each.ru_stime for each in used)
 
 
 def _last(text: str) -> str:

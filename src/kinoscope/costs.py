@@ -282,7 +282,9 @@ class _Watch:
 
     @staticmethod
     def _now() -> tuple[float, float]:
-        return time.perf_counter(), sum(os.times()[:4])
+        ended = os.times()
+        cpu_s = time.process_time() + ended.children_user + ended.children_system
+        return time.perf_counter(), cpu_s
 
 
 def _warmed(embedder: "Embedder") -> float:
@@ -298,7 +300,7 @@ def _whole(
 ) -> dict[str, StageCost]:
     """The stages of a run, what it took beside them, and the arrays that were built after it.
 
-    `os.times` counts in ticks of a hundredth of a second: what is left may seem below zero.
+    `os.times` counts what ended in ticks of a hundredth of a second: the rest may seem below zero.
     """
     told_wall_s = sum(cost.wall_s for cost in stages.values())
     told_cpu_s = sum(cost.cpu_s for cost in stages.values())
