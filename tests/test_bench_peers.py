@@ -37,13 +37,14 @@ def is_there(name: str) -> bool:
     return all((peer_packages.folder() / each / "installed.txt").exists() for each in needed)
 
 
+@pytest.mark.parametrize("fps", [25, 24])  # of 24, a frame begins at each instant
 @pytest.mark.parametrize("name", DECODERS)
 def test_each_decoder_gives_the_frame_on_screen_at_each_instant(
-    name, numbered_video, tmp_path
+    name, fps, numbered_video, tmp_path
 ) -> None:
     if not is_there(name):
         pytest.skip(f"{name} is not installed")
-    path, movie = numbered_video(frames=140, fps=25)
+    path, movie = numbered_video(frames=140, fps=fps)
     grid = wanted(path, 60.0)
     program = (
         "import sys, numpy as np; from pathlib import Path;"
