@@ -8,7 +8,7 @@ DEMO   := .demo
 RECIPES := startup hostile damage concepts_samples concepts_choices concepts_runtime concepts_openvino \
 	backbones interop index_speed query_speed latency crash world_speed train_speed world_mini samples_mini \
 	mini_speed eval_runtime faults fuzz serve_load serve_security serve_browser scale_1m sharded_topk \
-	ray_index
+	ray_index bench_peers
 
 .PHONY: demo test check docs results lock audit sbom clean
 
@@ -41,7 +41,7 @@ docs: $(VENV)/.ready
 
 # Measures saved results again, but those that need the folder of a training. Each recipe also runs
 # alone: python -m recipes.NAME. The sprites of the generated world come by npm and apt-get;
-# serve_browser needs a Chromium, ray_index the extra [cluster].
+# serve_browser needs a Chromium, ray_index the extra [cluster]; bench_peers fetches other tools.
 results: $(VENV)/.ready
 	$(BIN)/python -m pip install --quiet --editable '.[dev,runtimes,fuzz]'
 	$(BIN)/kinoscope setup

@@ -11,6 +11,7 @@ from typing import Any, cast
 from kinoscope.evaluation.results import load_result
 from recipes import (
     api_docs,
+    bench_tables,
     evaluation_tables,
     fault_tables,
     large_tables,
@@ -26,7 +27,7 @@ RESULTS = ROOT / "results"
 COMMANDS = (
     *("index", "index optimize", "index export", "search", "moments", "ask", "cut"),
     *("serve", "mcp", "info", "remove", "embed"),
-    *("setup", "samples", "models", "export", "interpolate", "doctor"),
+    *("setup", "samples", "models", "export", "interpolate", "doctor", "bench"),
     *("train", "triplets", "triplets make", "analyze", "eval", "report", "export-run"),
     *("world", "world fetch", "world make", "world show"),
 )
@@ -237,6 +238,11 @@ def of_world(table: Callable[[], str]) -> Callable[[], str]:
     return once_measured(table, world_tables.NAME)
 
 
+def of_bench(table: Callable[[], str]) -> Callable[[], str]:
+    """A table of what things cost."""
+    return once_measured(table, bench_tables.NAME)
+
+
 PAGES = {
     "README.md": with_results,
     "docs/backbones.md": with_backbones,
@@ -268,6 +274,13 @@ PAGES = {
         million=once_measured(large_tables.million_table, "scale_1m"),
         plan=once_measured(large_tables.plan_table, "sharded_topk"),
         tail=once_measured(large_tables.tail_table, "sharded_topk"),
+    ),
+    "docs/costs.md": with_blocks(
+        costs=of_bench(bench_tables.costs_table),
+        ratios=of_bench(bench_tables.ratios_table),
+        decode=of_bench(bench_tables.decode_table),
+        index=of_bench(bench_tables.index_table),
+        query=of_bench(bench_tables.query_table),
     ),
     "docs/serve.md": with_blocks(figures=serve_tables.serve_table),
     "docs/LOG.md": with_blocks(wordings=training_tables.wordings_table),

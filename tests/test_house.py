@@ -59,6 +59,7 @@ LAYERS = [
     "cutting",
     "agents",
     "doctor",
+    "costs",
     "training",
     "evaluation",
     "server",

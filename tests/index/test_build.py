@@ -291,6 +291,7 @@ def test_a_report_says_where_time_went(store, videos):
     assert sum(cost.wall_s for cost in report.stages.values()) <= report.wall_s
     assert sum(map(report.cpu_share, report.stages)) == pytest.approx(1.0)
     assert report.realtime_factor == pytest.approx(3 * SECONDS / report.wall_s)
+    assert report.frames == 3 * SECONDS * embedder().sampling.fps
     assert str(report).startswith("3 indexed\n0.2 min of video in ")
 
 

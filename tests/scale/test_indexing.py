@@ -78,6 +78,7 @@ def test_a_cluster_makes_the_tables_and_the_report_of_one_machine(index, videos,
     wanted, told = building.run(local, videos), []
     found = add(index, videos, progress=told.append)
     assert changes(found) == changes(wanted) == {"indexed": 3, "duplicates": 1, "quarantined": 1}
+    assert found.frames == wanted.frames > 0
     assert found.failures == wanted.failures
     assert found.video_s == wanted.video_s == 3 * SECONDS
     assert rows(index.store) == rows(local)

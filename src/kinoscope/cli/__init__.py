@@ -2,6 +2,7 @@
 
 from kinoscope.cli import analysis as analysis
 from kinoscope.cli import ask as ask
+from kinoscope.cli import bench as bench
 from kinoscope.cli import cut as cut
 from kinoscope.cli import evaluation as evaluation
 from kinoscope.cli import large as large

@@ -37,6 +37,11 @@ if TYPE_CHECKING:
     from kinoscope.scale.cluster import ClusterOptions
     from kinoscope.thinking.config import Thinking
 
+Workers = Annotated[int | None, typer.Option(min=1, help="Decoding processes; default by cores.")]
+Policy = Annotated[
+    str | None,
+    typer.Option(help="For a new index: exact (default), or keyframe: faster, a bit early."),
+]
 Clustered = Annotated[
     bool,
     typer.Option("--cluster", help="By Ray: on this machine, or on the cluster at --address."),
@@ -63,15 +68,10 @@ def index_(
     ] = None,
     index: IndexFolder = None,
     retry: Annotated[bool, typer.Option("--retry", help="Try files in quarantine again.")] = False,
-    workers: Annotated[
-        int | None, typer.Option(min=1, help="Decoding processes; default by cores.")
-    ] = None,
+    workers: Workers = None,
     cluster: Clustered = False,
     address: ClusterAddress = None,
-    policy: Annotated[
-        str | None,
-        typer.Option(help="For a new index: exact (default), or keyframe: faster, a bit early."),
-    ] = None,
+    policy: Policy = None,
     model: ModelName = None,
     options: ModelOptions = None,
     thinking: ThinkingRule = None,
@@ -96,7 +96,7 @@ def index_(
     if not is_index(folder):  # make none for a mistyped path
         _require_present(sources or [])
     if policy or (sources and not is_index(folder)):
-        embedder = _embedder_with(policy, model or "concepts", loading, rules)
+        embedder = embedder_with(policy, model or "concepts", loading, rules)
     library = Index.open(
         folder, embedder, create=bool(sources), model=model, options=loading, thinking=rules
     )
@@ -105,10 +105,11 @@ def index_(
     _print_report(report, as_json)
     if optimize:
         library.optimise_later()
-    _require_all(report)
+    require_all(report)
 
 
-def _require_all(report: "BuildReport") -> None:
+def require_all(report: "BuildReport") -> None:
+    """Raises `SomeFilesFailed` if a run left anything out."""
     if report.failures or report.problems:
         raise SomeFilesFailed(
             f"{_count(report.failures, 'file')} went into quarantine,"
@@ -136,7 +137,7 @@ def _brought_up(
     cluster: "ClusterOptions | None",
 ) -> "BuildReport":
     """By this machine, or by a cluster; with a bar on stderr."""
-    with _progress_bar() as show:
+    with progress_bar() as show:
         if cluster is None:
             return library.add(*sources, options=options, progress=show)
         from kinoscope.scale.indexing import index_on_cluster
@@ -194,7 +195,7 @@ def _count(things: Sized, name: str) -> str:
 
 
 @contextmanager
-def _progress_bar() -> "Iterator[Callable[[Progress], None]]":
+def progress_bar() -> "Iterator[Callable[[Progress], None]]":
     """A bar on stderr with videos/s, hours of video an hour, and the time left."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
@@ -219,7 +220,7 @@ def _progress_bar() -> "Iterator[Callable[[Progress], None]]":
         yield show
 
 
-def _embedder_with(
+def embedder_with(
     policy: str | None, model: str, loading: "LoadOptions | None", thinking: "Thinking | None"
 ) -> "Embedder":
     """The model with its own sampling, but for the decoding policy."""

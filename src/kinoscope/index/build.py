@@ -137,6 +137,7 @@ class _Run:
         names = ("indexed", "duplicates", "copied", "moved", "refreshed")
         self._counts = dict.fromkeys(names, 0)
         self._video_s = 0.0
+        self._frames = 0
 
     def go(self, roots: Sequence[str]) -> BuildReport:
         with self._watch.stage("scan"):
@@ -157,6 +158,7 @@ class _Run:
                 *_deserted(found.empty, planned.kept),
             ),
             video_s=self._video_s,
+            frames=self._frames,
             wall_s=time.monotonic() - self._began_s,
             stages=self._watch.costs("scan", "identify", "decode", "vision", "write"),
         )
@@ -239,6 +241,7 @@ class _Run:
         self._batch.videos.append((film.video_id, watched.clips))
         self._batch.rows += film.rows(watched.report)
         self._counts["indexed"] += 1
+        self._frames += film.seen_frames
         self._counts["duplicates"] += len(film.files) - 1
 
     def _give_up(self, failure: Unwatched) -> list[Film]:

@@ -22,12 +22,16 @@ VISION_FRAMES = 32
 
 @dataclass
 class Film:
-    """A video that is queued or in work; `files` all have its content, the first is decoded."""
+    """A video that is queued or in work; `files` all have its content, the first is decoded.
+
+    `seen_s` and `seen_frames` say how much of it was received.
+    """
 
     video_id: str
     files: tuple[FoundFile, ...]
     info: VideoInfo | None = None
     seen_s: float = 0.0
+    seen_frames: int = 0
     _waiting: list[Frames] = field(default_factory=list)
     _stream: "ClipStream | None" = None
 
@@ -46,6 +50,7 @@ class Film:
         """Takes the next frames; looks at them as soon as there are enough for one call."""
         self._waiting.append(frames)
         self.seen_s = float(frames.times_F[-1])
+        self.seen_frames += len(frames)
         if sum(map(len, self._waiting)) >= VISION_FRAMES:
             self._look(embedder)
 

@@ -73,6 +73,7 @@ class BuildReport:
         failures: files that failed in this run.
         problems: sentences on what could not be looked at.
         video_s: seconds of video decoded.
+        frames: pictures that the model looked at, in the videos that were indexed.
         wall_s: seconds the run took.
         stages: cost of `scan`, `identify`, `decode`, `vision` and `write`.
     """
@@ -89,6 +90,7 @@ class BuildReport:
     failures: tuple[Failure, ...]
     problems: tuple[str, ...]
     video_s: float
+    frames: int
     wall_s: float
     stages: Mapping[str, StageCost]
 

@@ -119,7 +119,7 @@ def _outcome(film: Film, told: Told) -> Outcome:
     if told.fault is not None:
         return Unwatched(film, told.fault, told.message)
     assert told.clips is not None and told.report is not None, told.path
-    film.info = told.info
+    film.info, film.seen_frames = told.info, told.frames
     return Watched(film, told.clips, told.report)
 
 

@@ -122,13 +122,14 @@ class Job:
 class Told:
     """What came of a film: clips with what the decoder found, or a fault.
 
-    `decode_s` and `vision_s` are processor seconds of all its processes.
+    `decode_s` and `vision_s` are processor seconds of all its processes, `frames` those looked at.
     """
 
     path: str
     info: VideoInfo | None = None
     clips: ClipEmbeddings | None = None
     report: DecodeReport | None = None
+    frames: int = 0
     fault: MediaFault | None = None
     message: str = ""
     decode_s: float = 0.0
@@ -230,6 +231,7 @@ def _told_of(outcome: Outcome, *, decode_s: float, vision_s: float) -> Told:
             info=outcome.film.info,
             clips=outcome.clips,
             report=outcome.report,
+            frames=outcome.film.seen_frames,
             decode_s=decode_s,
             vision_s=vision_s,
         )
