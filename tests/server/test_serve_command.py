@@ -1,5 +1,6 @@
 """`kinoscope serve` as a process, and the ways in which documents start it."""
 
+import http.client
 import json
 import re
 import shlex
@@ -7,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 import urllib.request
 from pathlib import Path
 
@@ -61,6 +63,14 @@ def test_it_starts_answers_and_ends_in_order(tmp_path, no_token):
             address = re.search(r"http://\S+", process.stderr.readline())[0]
             with urllib.request.urlopen(f"{address}/health", timeout=60) as answer:
                 assert json.load(answer)["model"] == "concepts"
+            kept = http.client.HTTPConnection(address.removeprefix("http://"), timeout=60)
+            kept.request("GET", "/health")
+            assert kept.getresponse().read()
+            port = kept.sock.getsockname()[1]
+            time.sleep(6)  # longer than Uvicorn would keep it
+            kept.request("GET", "/health")
+            assert kept.getresponse().read() and kept.sock.getsockname()[1] == port
+            kept.close()
             with urllib.request.urlopen(f"{address}/api/indexing/events", timeout=60) as events:
                 assert events.readline().startswith(b"data: ")
                 process.send_signal(signal.SIGTERM)

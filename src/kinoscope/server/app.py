@@ -34,6 +34,7 @@ log = logging.getLogger(__name__)
 _ROUTERS = (api.router, openai.router, page.router, watching.router)
 _FAREWELL_S = 10
 _WAITING = 512  # connections that are not taken yet
+_IDLE_S = 75  # longer than proxies keep theirs: they would ask again over one that is closing
 _ABOUT = (
     "Moments of a library of videos for texts, pictures, pieces of video and edits; vectors over"
     " the OpenAI interface. Errors are `{error: {type, message, code}}`. Where a token is set it"
@@ -200,6 +201,7 @@ def serve(index: Index, config: ServeConfig, *, ready: Callable[[str], None] | N
             proxy_headers=False,  # or any client could claim to be another
             timeout_graceful_shutdown=_FAREWELL_S,
             backlog=_WAITING,
+            timeout_keep_alive=_IDLE_S,
         )
         listening.listen(_WAITING)  # who comes before all is set up waits
         host = f"[{config.host}]" if ":" in config.host else config.host
