@@ -2,12 +2,14 @@
 
 First the limit: twice as many clients as the server has turns ask without a pause. Then half of it
 and four fifths of it, asked at an even rate, for the time an answer takes. Then 200 requests a
-second, more than a machine of two cores answers: the rest must be refused, at once, with a time to
-come back, and memory must not grow. No question comes twice.
+second, be that below the limit or not, and at last half as many again as the server can answer, or
+as were asked: the rest must be refused, at once, with a time to come back, and memory must not
+grow. No question comes twice.
 
 `requests_per_s` is the limit; `p50_ms` and `p95_ms` are those at half of it, `p50_ms_80` and
-`p95_ms_80` at four fifths; names that begin with `overload_`, `refused_429`, `errors_5xx` (of all
-phases) and `rss_growth_mb` (from the warm server to the end of the overload) say what they say.
+`p95_ms_80` at four fifths; names that begin with `asked_` are of the 200 a second, those with
+`overload_` and `refused_429` of the overload, `errors_5xx` of all phases, and `rss_growth_mb` from
+the warm server to the end.
 Answers are timed from when a request was due.
 """
 
@@ -28,6 +30,7 @@ from recipes.serve_asking import MIX, Asking, Phase, build, serving
 CLIPS, RATE, SECONDS = 100_000, 200.0, 60.0
 CONNECTIONS = 512  # at most: many more than the server lets wait, so that none waits for one
 PARTS = (0.5, 0.8)
+TOO_MUCH = 1.5
 _WARM_S = 5.0
 
 
@@ -37,6 +40,7 @@ class Load:
 
     limit: Phase
     below: tuple[Phase, ...]
+    asked: Phase
     overload: Phase
     growth_bytes: int
 
@@ -58,7 +62,8 @@ def main() -> None:
         print(f"{name:>24} {metric.value:.3f}")
     details = {
         "clips": asked.clips,
-        "overload_asked_per_s": asked.rate,
+        "asked_per_s": asked.rate,
+        "overload_per_s": round(TOO_MUCH * max(asked.rate, found.limit.good_per_s), 1),
         "seconds_each_phase": asked.seconds,
         "mix_of_twenty": dict(Counter(MIX)),
         "clients": "on the same machine, on the same cores",
@@ -85,20 +90,22 @@ async def load(port: int, process: psutil.Process, rate: float, seconds: float) 
     below = [
         await asking.evenly(f"{part:.0%} of it", part * limit.good_per_s, seconds) for part in PARTS
     ]
-    overload = await asking.evenly("overload", rate, seconds)
+    asked = await asking.evenly(f"{rate:g} a second", rate, seconds)
+    too_much = TOO_MUCH * max(rate, limit.good_per_s)
+    overload = await asking.evenly("overload", too_much, seconds)
     growth = process.memory_info().rss - before
-    return Load(limit, tuple(below), overload, growth)
+    return Load(limit, tuple(below), asked, overload, growth)
 
 
 def phases(found: Load) -> tuple[Phase, ...]:
     """In their order."""
-    return (found.limit, *found.below, found.overload)
+    return (found.limit, *found.below, found.asked, found.overload)
 
 
 def figures(found: Load) -> dict[str, Metric]:
     """What is saved; a refusal with 429 is no answer, and no error either."""
     half, most = found.below
-    over, asked = found.overload, sum(phase.count for phase in phases(found))
+    over, every = found.overload, sum(phase.count for phase in phases(found))
     broken = sum(phase.broken for phase in phases(found))
     return {
         "requests_per_s": Metric(value=found.limit.good_per_s, n=found.limit.count),
@@ -106,13 +113,16 @@ def figures(found: Load) -> dict[str, Metric]:
         "p95_ms": half.quantile_ms(0.95),
         "p50_ms_80": most.quantile_ms(0.5),
         "p95_ms_80": most.quantile_ms(0.95),
+        "asked_answered_per_s": Metric(value=found.asked.good_per_s, n=found.asked.count),
+        "asked_p50_ms": found.asked.quantile_ms(0.5),
+        "asked_p95_ms": found.asked.quantile_ms(0.95),
         "overload_answered_per_s": Metric(value=over.good_per_s, n=over.count),
         "overload_p50_ms": over.quantile_ms(0.5),
         "overload_p95_ms": over.quantile_ms(0.95),
         "overload_refusal_p95_ms": over.quantile_ms(0.95, status=429),
         "refused_429": Metric(value=over.statuses[429], n=over.count),
-        "errors_5xx": Metric(value=broken, n=asked),
-        "rss_growth_mb": Metric(value=found.growth_bytes / 2**20, n=asked),
+        "errors_5xx": Metric(value=broken, n=every),
+        "rss_growth_mb": Metric(value=found.growth_bytes / 2**20, n=every),
     }
 
 
