@@ -109,6 +109,24 @@ def test_rows_that_float32_cannot_tell_apart_are_ranked_by_their_true_products()
     assert np.array_equal(ExactSearcher(table).top(queries, 7)[1], want)
 
 
+@pytest.mark.parametrize("near", [False, True], ids=["anywhere", "just where one looks"])
+def test_a_mask_that_leaves_out_little_leaves_it_out_and_nothing_else(near, monkeypatch) -> None:
+    rng = np.random.default_rng(7)
+    table, queries = random_units(6000), random_units(3)
+    mask = rng.random(6000) > 0.05
+    if near:  # so that too few of those asked for take part
+        mask[(table @ queries[0]).argsort()[-500:]] = False
+    searcher = ScanSearcher(table, build_scan(table))
+    assert mask.mean() > vectors._NEARLY_ALL
+    scores, rows = searcher.top(queries, 10, mask)
+    assert mask[rows].all()
+    monkeypatch.setattr(vectors, "_NEARLY_ALL", 2.0)  # the scan itself takes the mask
+    want_scores, want_rows = searcher.top(queries, 10, mask)
+    assert (scores >= want_scores).all(), "as many candidates at least"
+    np.testing.assert_array_equal(rows, want_rows)
+    np.testing.assert_array_equal(rows, naive_top(table, queries, 10, mask)[1])
+
+
 def test_a_masked_row_is_excluded_even_if_all_others_score_below_zero() -> None:
     query = unit([1.0, 2, 3, 4, 0, 0, 0, 0])
     table = np.vstack([query, -query, -query, query])

@@ -3,6 +3,8 @@
 Candidates come of a 4-bit scan in memory, or of a store that keeps vectors elsewhere.
 """
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
@@ -25,6 +27,7 @@ _BLOCK = BLOCK
 _SCORES_AT_ONCE = 2**25
 _CODE_BYTES = 8  # of each row, beside its code
 _LEAST_CANDIDATES = 400  # many more than k, because a poor code ranks a good row too low
+_NEARLY_ALL, _MORE = 0.85, 4
 _LEAST_STORED = 1000  # of a store, whose codes are poorer: one bit, or approximate neighbours
 _ROUNDING = 1e-4  # well above what float32 loses in the product of two unit vectors
 
@@ -141,14 +144,33 @@ class ScanSearcher:
     ) -> tuple[Float64, Int64]:
         """See `Searcher.top`; a row can be missed if its code is poor, never mis-scored."""
         _, k = _check(self.vectors_ND, queries_QD, k, mask_N)
-        wanted = max(_LEAST_CANDIDATES, 4 * k)
         padded_QD = padded(np.ascontiguousarray(queries_QD, np.float32))
-        _, candidates_QC = self.scan.search(padded_QD, wanted, mask=mask_N)
         found = [
             _rank(self.vectors_ND, query_D, rows, k)
-            for query_D, rows in zip(queries_QD, candidates_QC, strict=True)
+            for query_D, rows in zip(
+                queries_QD,
+                self._candidates(padded_QD, max(_LEAST_CANDIDATES, 4 * k), mask_N),
+                strict=True,
+            )
         ]
         return _stack(found, k)
+
+    def _candidates(self, padded_QD: Float32, wanted: int, mask_N: Bool | None) -> Sequence[Int64]:
+        """At least the `wanted` rows that take part and whose codes are nearest, or all that do.
+
+        To ask for more of all rows, and to leave out what takes no part, is quicker than to scan by
+        a mask, where nearly all of them do.
+        """
+        if mask_N is not None:
+            share = float(mask_N.mean())
+            more = math.ceil(wanted * (1 + _MORE * (1 - share)))
+            if share >= _NEARLY_ALL:
+                _, rows_QC = self.scan.search(padded_QD, more)
+                kept = [rows_C[mask_N[rows_C]] for rows_C in rows_QC]
+                if min(map(len, kept), default=wanted) >= wanted:
+                    return kept
+        _, rows_QC = self.scan.search(padded_QD, wanted, mask=mask_N)
+        return list(rows_QC)
 
 
 @dataclass(frozen=True, eq=False)
