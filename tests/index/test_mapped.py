@@ -1,6 +1,9 @@
 """Vectors in mapped files: written in any order, read whole, and let go of."""
 
 import re
+import subprocess
+import sys
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +11,7 @@ import pytest
 
 from kinoscope.index import mapped
 from kinoscope.index.mapped import blocks, let_go, pieces, write_vectors
+from recipes import fault_disks
 from tests.made_index import random_units
 
 SMAPS = Path("/proc/self/smaps")
@@ -36,6 +40,29 @@ def test_rows_that_come_in_any_order_lie_where_they_belong(tmp_path, rows) -> No
     path = tmp_path / "v.npy"
     write_vectors(path, want.shape, ((batch, want[batch]) for batch in batches))
     assert np.array_equal(np.load(path), want)
+
+
+FULL = """
+import numpy as np, sys
+from pathlib import Path
+from kinoscope.index.mapped import write_vectors
+rows = np.arange(4096)
+try:
+    write_vectors(Path(sys.argv[1]), (4096, 64), [(rows, np.ones((4096, 64), np.float32))])
+except OSError as error:
+    print(error.strerror)
+"""
+
+
+def test_a_full_disk_is_an_error_and_not_the_end_of_the_process(tmp_path) -> None:
+    """Of a mapped file whose pages find no room the system ends the process: SIGBUS."""
+    try:
+        with contextmanager(fault_disks._tmpfs)(tmp_path / "small", 2**18):
+            command = [sys.executable, "-c", FULL, str(tmp_path / "small" / "v.npy")]
+            done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    except fault_disks.MayNotMount as error:
+        pytest.skip(str(error))
+    assert (done.returncode, done.stdout) == (0, "No space left on device\n"), done.stderr
 
 
 @pytest.mark.parametrize("size", [1, 999, 5000, 9000])

@@ -24,10 +24,18 @@ def write_vectors(path: Path, shape: tuple[int, int], found: Iterable[Placed]) -
 
     Only the batch at hand is in memory. Raises `OSError` when the disk refuses.
     """
-    np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=shape)
-    for place, vectors in found:
-        # mapped anew for each batch: what was written before belongs to the system, not to us
-        np.lib.format.open_memmap(path, mode="r+")[place] = vectors
+    # written, not mapped: where a disk is full, writing to a mapped file ends the process
+    with path.open("wb") as stream:
+        head = {"descr": "<f4", "fortran_order": False, "shape": shape}
+        np.lib.format.write_array_header_1_0(stream, head)
+        begin, row_bytes = stream.tell(), 4 * shape[1]
+        stream.truncate(begin + shape[0] * row_bytes)
+        for place_R, vectors_RD in found:
+            order_R = np.argsort(place_R)
+            ends = np.flatnonzero(np.diff(place_R[order_R]) != 1) + 1
+            for run_R in np.split(order_R, ends) if len(order_R) else ():
+                stream.seek(begin + int(place_R[run_R[0]]) * row_bytes)
+                stream.write(np.ascontiguousarray(vectors_RD[run_R], "<f4").data)
     flush(path)
 
 
