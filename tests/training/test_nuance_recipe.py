@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from kinoscope import Embedder
 from kinoscope.backbones.loading import DEFAULT_SAMPLING
@@ -214,6 +215,17 @@ def test_lessons_that_do_not_fit_a_model_that_thinks_are_refused(
     )
     with pytest.raises(UsageError, match=words):
         run_stage(changed, tmp_path, 1)
+
+
+def test_a_run_on_triplets_does_not_go_on_with_another_way_of_thinking(
+    make, mini_set_up, tmp_path
+) -> None:
+    run_stage(make(model=lambda: thinking_mini(mini_set_up)), tmp_path, 1)
+    other = thinking_mini(mini_set_up)
+    with torch.no_grad():
+        other.halting.bias += 1
+    with pytest.raises(UsageError, match="model"):
+        run_stage(make(model=lambda: other), tmp_path, 1)
 
 
 def test_triplets_are_refused_where_queries_think(make, mini_set_up, tmp_path) -> None:

@@ -163,8 +163,8 @@ class ScanSearcher:
         """
         if mask_N is not None:
             share = float(mask_N.mean())
-            more = math.ceil(wanted * (1 + _MORE * (1 - share)))
             if share >= _NEARLY_ALL:
+                more = math.ceil(wanted * (1 + _MORE * (1 - share)))
                 _, rows_QC = self.scan.search(padded_QD, more)
                 kept = [rows_C[mask_N[rows_C]] for rows_C in rows_QC]
                 if min(map(len, kept), default=wanted) >= wanted:

@@ -155,9 +155,10 @@ class Nuance:
 
     def describe(self) -> Mapping[str, Value]:
         """Backbone, mix, plain captions, and how they are learned."""
-        plain = self._plain
+        plain, model = self._plain, self._model
+        thinks = f"; {model.describe()}" if isinstance(model, Thinker) else ""
         return {
-            "model": backbone_of(self._model).weights,
+            "model": backbone_of(model).weights + thinks,
             "mix": self._mixed.fingerprint,
             "counts": str(dict(self._mixed.counts)),
             "plain": "none" if plain is None else f"{plain.name} {plain.fingerprint}",
