@@ -17,6 +17,20 @@ from kinoscope.types import Frames
 from kinoscope.video import DecodeReport, VideoInfo
 
 SIDE_PX = 8
+DEATHS = "TESTS_DEATHS"
+"""Names a file with a line for each process that is to be killed while it imports this module."""
+
+
+def die_early():
+    """Takes a line of that file, and its own life."""
+    deaths = Path(os.environ[DEATHS])
+    if lines := deaths.read_text().splitlines():
+        deaths.write_text("\n".join(lines[1:]))
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+if DEATHS in os.environ:
+    die_early()
 
 
 def made(request, seconds=3.0):

@@ -264,6 +264,26 @@ def test_a_process_that_cannot_start_is_a_setup_error_and_no_fault_of_the_file(t
     assert "AttributeError" in capfd.readouterr().err
 
 
+def test_a_process_that_is_killed_while_it_starts_is_replaced(tmp_path, monkeypatch):
+    """The file was not its fault, and waits for the next."""
+    (tmp_path / "deaths").write_text("a life\n" * 3)
+    monkeypatch.setenv(misbehaving.DEATHS, str(tmp_path / "deaths"))
+    files = [tmp_path / "a.mp4", tmp_path / "b.mp4"]
+    with DecodePool(1, decode=misbehaving.made_by_name) as pool:
+        events = list(pool.run(deque(map(request, files))))
+    assert (tmp_path / "deaths").read_text() == ""
+    finished = [event.request.file.path for event in events if isinstance(event, Finished)]
+    assert finished == [str(path) for path in files]
+
+
+def test_what_is_killed_at_each_start_is_a_setup_error(tmp_path, monkeypatch):
+    (tmp_path / "deaths").write_text("a life\n" * 50)
+    monkeypatch.setenv(misbehaving.DEATHS, str(tmp_path / "deaths"))
+    pool = DecodePool(1, decode=misbehaving.made_by_name)
+    with pool, pytest.raises(SetupError, match="killed 6 decoding processes in a row"):
+        list(pool.run(deque([request(tmp_path / "a.mp4")])))
+
+
 def test_leaving_in_the_middle_ends_all_processes(tmp_path):
     requests = deque(request(tmp_path / f"{kind}.mp4") for kind in ("endless", "hang"))
     with (

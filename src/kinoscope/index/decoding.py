@@ -29,6 +29,7 @@ _PIPE_BYTES = 2**20
 # Bounds memory: when there is no more room, workers wait. So many that a worker goes on decoding
 # while the model looks at 32 frames; 6.5 MB a worker at 4 frames of 260 px.
 _INBOX_MESSAGES = 8
+_LOST_STARTS = 5  # in a row: what the system kills so often while it starts, it will not let start
 _DYING_S = 1.0  # between the end of a process's messages and its own
 _FAREWELL_S = 5.0  # a process that waits for a dead disk cannot be killed; leave it behind
 
@@ -120,6 +121,7 @@ class DecodePool:
         self._decode, self._pictures = decode, pictures
         self._workers: list[_Worker] = []
         self._dismissed: list[_Worker] = []
+        self._lost_starts = 0
         self._inbox: _Inbox = queue.Queue(_INBOX_MESSAGES * workers)
 
     def __enter__(self) -> Self:
@@ -143,7 +145,8 @@ class DecodePool:
         """Yields what happens, files interleaved; each request ends in one Finished or Failed.
 
         Takes requests from the left; the caller may append some meanwhile.
-        Raises `SetupError` if a process cannot even start.
+        Raises `SetupError` if a process cannot even start; one that the system kills meanwhile,
+        as for memory, is replaced, so often as `_LOST_STARTS` says.
         """
         self._feed(waiting)
         while any(worker.request for worker in self._workers) or waiting:
@@ -161,7 +164,7 @@ class DecodePool:
         if message is None:
             yield from self._bury(worker)
         elif message[0]["kind"] == "ready":
-            worker.ready = True
+            worker.ready, self._lost_starts = True, 0
         elif message[0]["kind"] == "dying":
             worker.last_words = f": {message[0]['reason']}"
         elif not worker.may_say(*message):  # some film has taken it over
@@ -198,7 +201,14 @@ class DecodePool:
         self._dismiss(worker)
         died = _describe_end(worker.process.wait()) + worker.last_words
         if not worker.ready:
-            raise SetupError(f"a decoding process cannot start ({died}): its message is above")
+            self._lost_starts += 1
+            if worker.process.returncode != -signal.SIGKILL:
+                raise SetupError(f"a decoding process cannot start ({died}): its message is above")
+            if self._lost_starts > _LOST_STARTS:
+                raise SetupError(
+                    f"the system killed {self._lost_starts} decoding processes in a row while they"
+                    " started: is there memory for them?"
+                )
         if worker.request is not None:
             path = worker.request.file.path
             yield Failed(worker.request, "crashed", f"{path} ended its decoding process ({died})")
