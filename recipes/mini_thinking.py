@@ -29,7 +29,7 @@ LOSS = ThinkingLossConfig(rho=0.3, gamma=0.1, beta=0.01, target_steps=3.0, held=
 VIDEOS, FIRST_SEED = 3_000, 25_000
 """Of the training split, which the shipped weights have not learned from."""
 
-_SHARES = {
+SHARES = {
     "captions": 7.0,
     "details": 1.5,
     "questions": 3.0,
@@ -37,6 +37,7 @@ _SHARES = {
     "moments": 1.5,
     "distil": 2.0,
 }
+"""Draws of each lesson."""
 _NEAR = 0.8
 """Other videos' texts are known to be wrong by now, single facts are not."""
 _RATES = {PREFIX: 5.0, "connector": 1.0, "temperature": 10.0}
@@ -64,7 +65,7 @@ def further(thinking: ThinkingLesson | None, *, steps: int) -> Recipe:
         known,
         model=trained_mini,
         source=sources,
-        lessons=replace(known.lessons, shares=_SHARES, near=_NEAR, thinking=thinking),
+        lessons=replace(known.lessons, shares=SHARES, near=_NEAR, thinking=thinking),
         loop=replace(loop, rates=rates),
     )
 

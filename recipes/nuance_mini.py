@@ -1,12 +1,12 @@
 """Nuance tuning of the trained `mini` by sentences alone: `kinoscope train` reads this file.
 
     kinoscope train recipes/nuance_mini.py --to runs/nuance_mini
-    python -m recipes.nuance_mini mini runs/nuance_mini/stage-1/model
+    python -m recipes.nuance_mini mini runs/nuance_mini/stage-1/model [--beside NAME=MODEL]...
 
 It begins with the weights that are shipped; no video is read but to validate. What the model knows
 is kept by distilling its own similarities on plain captions. Sized for at most 100 minutes on two
 cores without a GPU. `nuance_text_only.py` tunes the untrained one, as the paper does, and
-`nuance_mixed.py` mixes the triplets into the lessons of the third stage.
+`nuance_mixed.py` mixes the triplets into lessons on videos.
 """
 
 import argparse
@@ -129,6 +129,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m recipes.nuance_mini")
     parser.add_argument("before", help="mini, or a folder that it was saved in")
     parser.add_argument("after", help="the same")
+    parser.add_argument(
+        "--beside",
+        metavar="NAME=MODEL",
+        type=named,
+        action="append",
+        default=[],
+        help="a model that came to nuances in another way, to be measured too",
+    )
     asked = parser.parse_args(arguments)
     before, told_before = measured(loaded(asked.before))
     after, told_after = measured(loaded(asked.after))
@@ -137,8 +145,21 @@ def main(arguments: Sequence[str] | None = None) -> None:
         **{f"{name}_before": metric for name, metric in before.items()},
         "t2v_r1_after": after["t2v_r1"],
     }
-    save_result("nuance_mini", metrics, details={"before": told_before, "after": told_after})
+    details = {"before": told_before, "after": told_after}
+    for name, model in asked.beside:
+        found, details[name] = measured(loaded(model))
+        metrics |= {f"{name}_{metric}": value for metric, value in found.items()}
+    beside = [name for name, _ in asked.beside]
+    save_result("nuance_mini", metrics, details={**details, "beside": beside})
     show(metrics)
+
+
+def named(text: str) -> tuple[str, str]:
+    """`united=FOLDER` as name and model."""
+    name, _, model = text.partition("=")
+    if not (name.isidentifier() and model) or name in ("before", "after", "beside"):
+        raise argparse.ArgumentTypeError(f"{text!r}: give NAME=MODEL, the name one word")
+    return name, model
 
 
 def loaded(name: str) -> Model:

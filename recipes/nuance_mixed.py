@@ -1,30 +1,74 @@
-"""Nuances mixed into the last stage of `mini`: `kinoscope train recipes/nuance_mixed.py --stage 3`.
+"""Nuances mixed into lessons on videos: `kinoscope train recipes/nuance_mixed.py` reads this file.
 
-    kinoscope train recipes/mini.py --stage 0 --to runs/mixed      # then 1 and 2
-    kinoscope train recipes/nuance_mixed.py --stage 3 --to runs/mixed
+    kinoscope train recipes/nuance_mixed.py --to runs/nuance_mixed/mixed
+    python -m recipes.nuance_mixed runs/nuance_mixed [--rows mixed,united,control]
 
-The lessons of `recipes/mini.py` and, by turns with them, text triplets: every item is eight of
-them, so that a batch of 16 is a pool of 128 anchors.
+It goes on with the shipped `mini`, as `nuance_mini.py` does, but by turns with the lessons of the
+last stage on new videos: an item of a draw is four triplets, so that a batch of 32 is a pool of 128
+anchors. `united` also learns to think, as `mini_thinking.py` does: both systems in one training.
+`control` has as many draws of the same lessons, and nothing else, so that what nuances add can be
+told from what more training adds. Each takes at most 60 minutes on two cores without a GPU.
 """
 
+import argparse
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 from kinoscope.errors import UsageError
 from kinoscope.training.nuance import NuanceConfig
 from kinoscope.training.recipe import Recipe
-from recipes import mini
-from recipes.nuance_mini import CACHED
+from kinoscope.training.thoughts import ThinkingLesson
+from recipes import mini_thinking, stages
+from recipes.arguments import names_of
+from recipes.nuance_mini import CACHED, validate
 from recipes.nuance_mix import mix
 
-STAGE = 3
+STEPS = 300
 EACH = 4
-SHARE = 2.0
-"""Draws of triplets, beside the weights of the stage's lessons."""
+SHARE = 9.0
+"""Draws of triplets: a third, beside the lessons' 18."""
+
+ROWS: Mapping[str, Callable[[], Recipe]] = {
+    "mixed": lambda: mixed(None),
+    "united": lambda: mixed(mini_thinking.thinking()),
+    "control": lambda: control(),
+}
 
 
 def recipe(stage: int) -> Recipe:
-    """Stage 3 of `recipes/mini.py` with triplets."""
-    if stage != STAGE:
-        raise UsageError(f"stage {stage}: choose 3; recipes/mini.py has the stages before")
+    """Its one stage, 1, without thinking."""
+    if stage != 1:
+        raise UsageError(f"stage {stage}: choose 1, which goes on from the shipped mini")
+    return mixed(None)
+
+
+def mixed(thinking: ThinkingLesson | None) -> Recipe:
+    """Lessons and triplets by turns."""
     nuance = NuanceConfig(each=EACH, share=SHARE, cached=CACHED)
-    return replace(mini.recipe(STAGE), mix=mix("train"), nuance=nuance)
+    return replace(_lessons(thinking, STEPS), mix=mix("train"), nuance=nuance)
+
+
+def control() -> Recipe:
+    """As many draws of lessons."""
+    lessons = sum(mini_thinking.SHARES.values())
+    return _lessons(None, round(STEPS * lessons / (lessons + SHARE)))
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Trains rows, each in a folder of its name."""
+    parser = argparse.ArgumentParser(prog="python -m recipes.nuance_mixed")
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--rows", type=names_of(ROWS), default=list(ROWS), help=", ".join(ROWS))
+    asked = parser.parse_args(arguments)
+    stages.train_rows({name: ROWS[name] for name in asked.rows}, asked.folder)
+
+
+def _lessons(thinking: ThinkingLesson | None, steps: int) -> Recipe:
+    known = mini_thinking.further(thinking, steps=steps)
+    loop = replace(known.loop, validate_every=100, watch="score")
+    return replace(known, loop=loop, validate=validate)
+
+
+if __name__ == "__main__":
+    main()

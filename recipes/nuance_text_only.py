@@ -13,6 +13,7 @@ bit for bit. The ablation's other rows are runs of their own from the same begin
 import argparse
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +24,11 @@ from kinoscope.evaluation.results import Metric, save_result
 from kinoscope.evaluation.world.retrieval import CUTOFFS, own_ranks
 from kinoscope.samples import fetch
 from kinoscope.training.nuance import NuanceConfig
-from kinoscope.training.recipe import Recipe, embedder_of, stage_folder
+from kinoscope.training.recipe import Recipe, embedder_of
 from kinoscope.training.teaching import Model
 from kinoscope.training.triplets import PARTS, Part
 from recipes import stages
+from recipes.arguments import names_of
 from recipes.concepts_samples import CLIPS_FOLDER
 from recipes.mini import tower, untrained
 from recipes.nuance_mini import CACHED, loaded, loop, measured, show, validate
@@ -85,25 +87,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m recipes.nuance_text_only")
     parser.add_argument("command", choices=("train", "measure"))
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--rows", default=",".join(ROWS), help=", ".join(ROWS))
+    parser.add_argument("--rows", type=names_of(ROWS), default=list(ROWS), help=", ".join(ROWS))
     asked = parser.parse_args(arguments)
-    names = asked.rows.split(",")
-    if foreign := [name for name in names if name not in ROWS]:
-        raise UsageError(f"row {foreign[0]!r}: choose {', '.join(ROWS)}")
     if asked.command == "measure":
-        measure(asked.folder, names)
-        return
-    for name in names:
-        train_row(name, asked.folder / name)
-
-
-def train_row(name: str, folder: Path) -> None:
-    """Trains a row, or goes on with it, and saves its model in `folder/stage-1/model`."""
-    model = stage_folder(folder, 1) / "model"
-    if model.exists():
-        print(f"{name}: {model} is there")
-        return
-    embedder_of(stages.trained(row(name), folder, 1), SAMPLING).save(model)
+        measure(asked.folder, asked.rows)
+    else:
+        stages.train_rows({name: partial(row, name) for name in asked.rows}, asked.folder)
 
 
 def measure(folder: Path, names: Sequence[str]) -> None:
@@ -113,7 +102,7 @@ def measure(folder: Path, names: Sequence[str]) -> None:
     clips and on the world, and to the gap, also as `..._before` and `..._after`.
     """
     models = {"base": untrained()} | {
-        name: loaded(str(stage_folder(folder / name, 1) / "model")) for name in names
+        name: loaded(str(stages.model_of(folder, name))) for name in names
     }
     metrics: dict[str, Metric] = {}
     details: dict[str, Any] = {}

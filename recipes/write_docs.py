@@ -15,6 +15,7 @@ from recipes import (
     evaluation_tables,
     fault_tables,
     large_tables,
+    nuance_tables,
     scale_tables,
     serve_tables,
     thinking_tables,
@@ -269,6 +270,11 @@ PAGES = {
     "docs/thinking.md": with_blocks(
         study=once_measured(thinking_tables.study_table, "thinking_study"),
         ideas=once_measured(thinking_tables.ideas_table, "halting_ideas"),
+    ),
+    "docs/nuance.md": with_blocks(
+        text_only=once_measured(nuance_tables.text_only_table, "nuance_text_only"),
+        tuned=once_measured(nuance_tables.tuned_table, "nuance_mini"),
+        handwritten=once_measured(nuance_tables.handwritten_table, "handwritten"),
     ),
     "docs/large.md": with_blocks(
         million=once_measured(large_tables.million_table, "scale_1m"),

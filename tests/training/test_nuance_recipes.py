@@ -20,7 +20,7 @@ from kinoscope.training.sources import GeneratedSource
 from kinoscope.training.triplets import PARTS, mixed
 from kinoscope.training.world import WorldConfig
 from kinoscope.types import Content
-from recipes import handwritten, mini, mini_thinking, nuance_mini, nuance_mixed, nuance_text_only
+from recipes import handwritten, mini_thinking, nuance_mini, nuance_mixed, nuance_text_only
 from recipes.measuring import load_model
 from recipes.nuance_mix import COUNTS as COUNTS_OF_ALL
 from tests.tiny import tiny
@@ -104,13 +104,33 @@ def test_the_untrained_mini_is_tuned_on_the_parts_of_each_row(small, mini_set_up
     assert heard[-1].startswith("all but the language model is as it was: SHA-256")
 
 
-def test_triplets_are_mixed_into_the_last_stage(mini_set_up) -> None:
-    recipe, known = nuance_mixed.recipe(3), mini.recipe(3)
-    assert recipe.source is not None and recipe.lessons == known.lessons
-    assert recipe.loop == known.loop
-    assert recipe.nuance.each * recipe.loop.batch == 128
-    with pytest.raises(UsageError, match=r"stage 1: choose 3; recipes/mini\.py has the stages"):
-        nuance_mixed.recipe(1)
+def test_triplets_take_turns_with_lessons_on_new_videos() -> None:
+    mixed, control = nuance_mixed.recipe(1), nuance_mixed.ROWS["control"]()
+    assert mixed.source is not None and mixed.lessons == control.lessons
+    assert mixed.nuance.each * mixed.loop.batch == 128
+    shares = sum(mixed.lessons.shares.values())
+    lessons = mixed.loop.steps * shares / (shares + mixed.nuance.share)
+    assert control.mix is None and control.loop.steps == pytest.approx(lessons, abs=1)
+    united = nuance_mixed.ROWS["united"]()
+    assert united.lessons.thinking == mini_thinking.thinking()
+    assert united.mix.counts == mixed.mix.counts == COUNTS_OF_ALL
+    with pytest.raises(UsageError, match="stage 3: choose 1, which goes on from the shipped mini"):
+        nuance_mixed.recipe(3)
+
+
+def test_rows_of_the_mixed_training_are_trained_by_name(monkeypatch, tmp_path, capsys) -> None:
+    made: list[str] = []
+
+    def train_rows(rows, folder):
+        made.extend(rows)
+        assert folder == tmp_path
+
+    monkeypatch.setattr(nuance_mixed.stages, "train_rows", train_rows)
+    nuance_mixed.main([str(tmp_path), "--rows", "united,control"])
+    assert made == ["united", "control"]
+    with pytest.raises(SystemExit):
+        nuance_mixed.main([str(tmp_path), "--rows", "some"])
+    assert "'some': choose mixed, united, control" in capsys.readouterr().err
 
 
 def test_the_recipe_has_one_stage_and_keeps_to_its_size() -> None:
@@ -134,8 +154,12 @@ def test_what_is_measured_is_saved_under_the_names_that_are_cited(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(nuance_mini, "nuances", fixed(0.25))
-    nuance_mini.main([str(folder), str(folder)])
+    nuance_mini.main([str(folder), str(folder), "--beside", f"united={folder}"])
     found = load_result("nuance_mini")
+    assert found.metrics["united_gap"].value == 0.25 and found.details["beside"] == ["united"]
+    for wrong in ("united", "after=mini", "a b=mini"):
+        with pytest.raises(SystemExit):
+            nuance_mini.main([str(folder), str(folder), "--beside", wrong])
     assert found.metrics["t2v_r1_before"].value == found.metrics["t2v_r1_after"].value == 0.25
     assert found.metrics["composed_r1"].n == nuance_mini.WORLD.count
     assert found.details["after"]["weights"] and found.command == "python -m recipes.nuance_mini"
@@ -174,8 +198,9 @@ def test_rows_are_trained_once_and_measured_beside_the_untrained_model(
     metrics = load_result("nuance_text_only").metrics
     wanted = {"samples_r10_before", "samples_r10_after", "world_r10_before", "world_r10_after"}
     assert wanted | {"gap_before", "gap_after", "time_chiral", "all_chiral_r1"} <= metrics.keys()
-    with pytest.raises(UsageError, match="row 'some': choose all, core, time, negation, composed"):
+    with pytest.raises(SystemExit):
         nuance_text_only.main(["train", "runs", "--rows", "some"])
+    assert "'some': choose all, core, time, negation, composed" in capsys.readouterr().err
     other = str(tiny("qwen2_vl", tmp_path / "other"))
     with pytest.raises(UsageError, match=r"other is not mini: name a folder"):
         nuance_mini.loaded(other)
