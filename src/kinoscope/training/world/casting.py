@@ -2,18 +2,16 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 import numpy as np
 
+from kinoscope.training.world.config import WorldConfig
 from kinoscope.training.world.events import EVENTS, PROPS, Who, pair_name
 from kinoscope.training.world.layout import Cell, Layout, make_cell, pair_poses, poses, rest
 from kinoscope.training.world.nouns import confusable, nouns_of
 from kinoscope.training.world.scene import Actor, Event, Pose, Split, Thing
 from kinoscope.training.world.splits import COLORS, TEXTURES, combinations
-
-if TYPE_CHECKING:
-    from kinoscope.training.world.chance import WorldConfig
 
 Item = TypeVar("Item")
 
@@ -55,7 +53,7 @@ class Cast:
         self,
         rng: np.random.Generator,
         vocabulary: Split,
-        config: "WorldConfig",
+        config: WorldConfig,
         background_colors: Sequence[str],
         seen: list[str],
     ) -> None:

@@ -12,7 +12,8 @@ from pathlib import Path
 from kinoscope.errors import SetupError, UsageError
 from kinoscope.runtime import usable_cores
 from kinoscope.samples.writing import write_video
-from kinoscope.training.world.chance import WorldConfig, sample
+from kinoscope.training.world.chance import sample
+from kinoscope.training.world.config import WorldConfig
 from kinoscope.training.world.records import Record, describe_scene
 from kinoscope.training.world.render import SIDE_PX, frame_times, render
 from kinoscope.training.world.scene import SPLITS, Scene, reverse
