@@ -4,10 +4,11 @@
     python -m recipes.nuance_mixed runs/nuance_mixed [--rows mixed,united,control]
 
 It goes on with the shipped `mini`, as `nuance_mini.py` does, but by turns with the lessons of the
-last stage on new videos: an item of a draw is four triplets, so that a batch of 32 is a pool of 128
-anchors. `united` also learns to think, as `mini_thinking.py` does: both systems in one training.
-`control` has as many draws of the same lessons, and nothing else, so that what nuances add can be
-told from what more training adds. Each takes at most 60 minutes on two cores without a GPU.
+last stage, and composed queries, on new videos: an item of a draw is four triplets, so that a batch
+of 32 is a pool of 128 anchors. `united` also learns to think, as `mini_thinking.py` does: both
+systems in one training. `control` has as many draws of the same lessons, and nothing else, so that
+what nuances add can be told from what more training adds. Each takes at most 60 minutes on two
+cores without a GPU.
 """
 
 import argparse
@@ -26,8 +27,11 @@ from recipes.nuance_mix import mix
 
 STEPS = 300
 EACH = 4
-SHARE = 9.0
-"""Draws of triplets: a third, beside the lessons' 18."""
+SHARE = 10.0
+"""Draws of triplets: a third, beside the lessons' 20."""
+SHARES = mini_thinking.SHARES | {"edits": 2.0}
+"""Draws of each lesson: those of the last stage, and composed queries."""
+PAIRED = 0.5
 
 ROWS: Mapping[str, Callable[[], Recipe]] = {
     "mixed": lambda: mixed(None),
@@ -51,7 +55,7 @@ def mixed(thinking: ThinkingLesson | None) -> Recipe:
 
 def control() -> Recipe:
     """As many draws of lessons."""
-    lessons = sum(mini_thinking.SHARES.values())
+    lessons = sum(SHARES.values())
     return _lessons(None, round(STEPS * lessons / (lessons + SHARE)))
 
 
@@ -67,7 +71,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _lessons(thinking: ThinkingLesson | None, steps: int) -> Recipe:
     known = mini_thinking.further(thinking, steps=steps)
     loop = replace(known.loop, validate_every=100, watch="score")
-    return replace(known, loop=loop, validate=validate)
+    lessons = replace(known.lessons, shares=SHARES, paired=PAIRED)
+    return replace(known, loop=loop, lessons=lessons, validate=validate)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ import torch
 from kinoscope.backbones.mllm import MLLM
 from kinoscope.training.lessons import Lessons
 from kinoscope.training.sampler import Draw
-from kinoscope.training.sources.protocol import NOT_JUDGED, Judged
+from kinoscope.training.sources.protocol import NOT_JUDGED, Edit, Judged
 from kinoscope.types import Features, Span
 from tests.tiny import moving_frames
 
@@ -25,6 +25,7 @@ class Example:
     questions: tuple = ()
     moments: tuple = ()
     mismatches: tuple = ()
+    told_edits: tuple = ()
     backward: tuple[str, ...] = ()
     judged: Judged = NOT_JUDGED
 
@@ -37,6 +38,9 @@ def example(name: str) -> Example:
         questions=(SimpleNamespace(question="what?", answer=name, options=NAMES[:2]),),
         moments=(SimpleNamespace(text=f"{name} starts", span=Span(0.0, 1.2)),),
         mismatches=(wrong(f"{name} rests", f"{name} moves"),),
+        told_edits=(
+            Edit(f"paint {name} red", before=f"{name} moves", after=f"a red {name[2:]} moves"),
+        ),
         backward=(f"{name} returns", f"back comes {name}"),
         judged=judged(name),
     )

@@ -12,6 +12,7 @@ from kinoscope.training import lesson_losses
 from kinoscope.training.lesson_batches import (
     Drawn,
     captioned,
+    edited,
     matches,
     moments,
     pairs,
@@ -34,11 +35,17 @@ def drawn(examples, epoch: int = 0) -> Drawn:
     return Drawn(examples=examples, clips=clips, dice=dice)
 
 
-MADE = {"detailed": False, "partners": 1.0, "hard": True, "told": 1.0}
+MADE = {"detailed": False, "partners": 1.0, "hard": True, "paired": 0.0, "told": 1.0}
 
 
 def made(examples, epoch: int = 0, **choices):
     return pairs(drawn(examples, epoch), **(MADE | choices))
+
+
+def worded(examples, epoch: int = 0, **choices):
+    return wordings(
+        drawn(examples, epoch), **({"partners": 1.0, "hard": True, "paired": 0.0} | choices)
+    )
 
 
 CHIRAL = [example(name) for name in NAMES[:3]]
@@ -156,6 +163,7 @@ def test_the_contrast_is_that_of_a_naive_twin(backbone, case) -> None:
         detailed=False,
         partners=1.0,
         hard=case != "partners",
+        paired=0.0,
         told=1.0,
     )
     assert len(batch.clips) == 5 and bool(batch.hard) == (case != "partners")
@@ -178,7 +186,7 @@ def test_the_contrast_is_that_of_a_naive_twin(backbone, case) -> None:
 @pytest.mark.parametrize("epoch", range(4))
 def test_two_wordings_say_the_same_of_a_video_or_of_its_reversal(epoch) -> None:
     examples = [CHIRAL[0], STILL, CHIRAL[2]]
-    found = wordings(drawn(examples, epoch), partners=1.0, hard=True)
+    found = worded(examples, epoch)
     rows = list(zip(found.texts, found.others, strict=True))
     assert len(rows) == 5 and all(one != other for one, other in rows)
     for pair, example_of in zip(rows[:3], examples, strict=True):
@@ -186,11 +194,8 @@ def test_two_wordings_say_the_same_of_a_video_or_of_its_reversal(epoch) -> None:
     for pair, example_of in zip(rows[3:], (CHIRAL[0], CHIRAL[2]), strict=True):
         assert {*pair} <= {*example_of.backward}
     assert len(found.hard) == 3 and found.hard[0] == "a fox rests"
-    assert (
-        len({tuple(wordings(drawn(examples, n), partners=1.0, hard=True).texts) for n in range(9)})
-        > 3
-    )
-    alone = wordings(drawn(examples, epoch), partners=0.0, hard=False)
+    assert len({tuple(worded(examples, n).texts) for n in range(9)}) > 3
+    alone = worded(examples, epoch, partners=0.0, hard=False)
     assert len(alone.texts) == 3 and alone.hard == []
 
 
@@ -199,7 +204,7 @@ def test_two_wordings_say_the_same_of_a_video_or_of_its_reversal(epoch) -> None:
 def test_the_contrast_of_wordings_is_that_of_a_naive_twin(backbone, hard) -> None:
     """Rows that share a text are no negatives, and a wrong text is one for every row."""
     twice = Example(captions=("it rests", "it stays"), backward=("it goes", "it walks"))
-    batch = wordings(drawn([CHIRAL[0], twice, STILL]), partners=1.0, hard=hard)
+    batch = worded([CHIRAL[0], twice, STILL], hard=hard)
     rows = list(zip(batch.texts, batch.others, strict=True))
     assert any({*a} & {*b} for n, a in enumerate(rows) for b in rows[n + 1 :])
     vector = {
@@ -233,6 +238,60 @@ def test_a_text_that_is_wrong_for_one_and_right_for_another_is_read_once(
     LessonLosses(backbone, lambda: 0.1).contrast(batch)
     told = [content.text for content in read if content.clip is None]
     assert len(told) == len(set(told)) and {*told} == {*batch.texts, *batch.hard}
+
+
+@pytest.mark.parametrize("epoch", range(4))
+def test_a_wrong_text_stands_beside_the_true_one_in_like_words(epoch) -> None:
+    """Else a way of saying things, such as a denial, would be wrong wherever it is met."""
+    denied = Example(
+        captions=("a fox runs", "a fox is running", "there runs a fox"),
+        mismatches=(wrong("a fox runs. No fox.", "a fox runs. No dog."),),
+        backward=("a fox runs back", "back runs a fox"),
+    )
+    shown = [denied, STILL]
+    found = made(shown, epoch, paired=1.0)
+    assert found.texts[0] == "a fox runs. No dog." and found.hard[0] == "a fox runs. No fox."
+    assert found.texts[2] in denied.backward and found.hard[2] == found.texts[0]
+    assert found.texts[1] in STILL.captions and found.hard[1] in denied.captions
+    two = worded(shown, epoch, paired=1.0)
+    assert two.texts[0] == "a fox runs. No dog." and two.others[0] in denied.captions
+    assert made(shown, epoch, paired=1.0, hard=False).texts[0] in denied.captions
+    detailed = replace(denied, details=("one. two.", "three. four."))
+    assert made([detailed], epoch, paired=1.0, detailed=True).texts[0] in detailed.details
+
+
+def test_no_text_is_both_said_and_contrasted_when_it_is_paired() -> None:
+    twice = Example(captions=("a fox runs", "it runs"), mismatches=(wrong("no", "a fox runs"),))
+    for epoch in range(9):
+        found = made([twice], epoch, paired=1.0)
+        assert found.texts != found.said
+        two = worded([twice], epoch, paired=1.0)
+        assert two.texts != two.others
+
+
+@torch.inference_mode()
+def test_a_clip_with_an_edit_looks_for_what_comes_of_it(backbone) -> None:
+    """Among what comes of the others, and its own text as it was: a naive twin."""
+    clips = [backbone.vision(moving_frames(4, 56, 84, n)) for n in range(3)]
+    batch = edited(replace(drawn(CHIRAL), clips=clips))
+    assert batch.edits[0] == "paint a fox red"
+    assert (batch.texts[0], batch.before[0]) == ("a red fox moves", "a fox moves")
+
+    def vectors(contents):
+        return embed(backbone, contents).double().numpy()
+
+    queries = zip(clips, batch.edits, strict=True)
+    queries_BD = vectors([Content(clip=c, text=edit, role="query") for c, edit in queries])
+    texts_BD, before_BD = (
+        vectors([Content(text=text, role="query") for text in texts])
+        for texts in (batch.texts, batch.before)
+    )
+    scores_BB = queries_BD @ texts_BD.T / 0.1
+    own_B, hard_B = scores_BB.diagonal(), (queries_BD * before_BD).sum(axis=1) / 0.1
+    forward_B = np.log(np.exp(scores_BB).sum(axis=1) + np.exp(hard_B)) - own_B
+    back_B = np.log(np.exp(scores_BB).sum(axis=0)) - own_B
+    found = LessonLosses(backbone, lambda: 0.1).compose(batch)
+    assert float(found) == pytest.approx((forward_B + back_B).sum() / 2, rel=1e-4)
 
 
 @pytest.mark.parametrize("epoch", range(4))

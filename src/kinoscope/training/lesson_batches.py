@@ -56,6 +56,20 @@ class Wordings:
     hard: list[str]
 
 
+@dataclass(frozen=True, kw_only=True)
+class Edited:
+    """Inputs of composed queries: clip i with edit i looks for text i.
+
+    Attributes:
+        before: what holds of the clip as it is, in like words: the text that the edit makes wrong.
+    """
+
+    clips: list[Features]
+    edits: list[str]
+    texts: list[str]
+    before: list[str]
+
+
 def captioned(drawn: Drawn, partners: float) -> tuple[list[str], list[Features]]:
     """A caption of each clip, partners reversed in time behind them as in `pairs`."""
     texts, backward = [], []
@@ -73,13 +87,16 @@ def opposed(drawn: Drawn) -> tuple[list[Features], list[Sides]]:
     return [*drawn.clips, *map(reversed_in_time, drawn.clips)], told
 
 
-def pairs(drawn: Drawn, *, detailed: bool, partners: float, hard: bool, told: float) -> Pairs:
+def pairs(
+    drawn: Drawn, *, detailed: bool, partners: float, hard: bool, paired: float, told: float
+) -> Pairs:
     """Clips with a true text, and another true text to say: the two are drawn apart.
 
     Args:
         detailed: whether the texts are the long ones.
         partners: probability that a video whose reversal has texts brings it along as a pair.
         hard: whether a wrong text is told apart from each video, where the examples have some.
+        paired: probability that a short text is the true one beside the wrong one.
         told: share of the draw that is taught a caption.
     """
     texts, said, backward = [], [], []
@@ -92,21 +109,24 @@ def pairs(drawn: Drawn, *, detailed: bool, partners: float, hard: bool, told: fl
             text = example.backward[int(rng.integers(len(example.backward)))]
             backward.append((number, text))
     wrong = _wrong_texts(drawn, texts) if hard else []
+    if not detailed:
+        texts = _beside(drawn, texts, wrong, said, paired)
     clips = [*drawn.clips, *(reversed_in_time(drawn.clips[number]) for number, _ in backward)]
     return Pairs(
         clips=clips,
         texts=[*texts, *(text for _, text in backward)],
         # a partner is already told apart from the text of what it reverses
-        hard=[*wrong, *(texts[number] for number, _ in backward)] if wrong else [],
+        hard=[*(text for text, _ in wrong), *(texts[number] for number, _ in backward if wrong)],
         asked=DETAIL if detailed else DESCRIBE,
         said=said[: max(1, round(told * len(said)))],
     )
 
 
-def wordings(drawn: Drawn, *, partners: float, hard: bool) -> Wordings:
+def wordings(drawn: Drawn, *, partners: float, hard: bool, paired: float) -> Wordings:
     """Two captions of each video, and with probability `partners` two of its reversal.
 
-    `hard` adds a wrong text of each video, where the examples have some.
+    `hard` adds a wrong text of each video, where the examples have some; with probability `paired`
+    the true one beside it is one of the two.
     """
     chosen, backward = [], []
     for example, rng in zip(drawn.examples, drawn.dice, strict=True):
@@ -114,8 +134,10 @@ def wordings(drawn: Drawn, *, partners: float, hard: bool) -> Wordings:
         if len(example.backward) > 1 and rng.random() < partners:
             backward.append(_two(example.backward, rng))
     texts, others = (list(side) for side in zip(*chosen, *backward, strict=True))
-    wrong = _wrong_texts(drawn, texts[: len(chosen)]) if hard else []
-    return Wordings(texts=texts, others=others, hard=wrong)
+    count = len(chosen)
+    wrong = _wrong_texts(drawn, texts[:count]) if hard else []
+    texts[:count] = _beside(drawn, texts[:count], wrong, others[:count], paired)
+    return Wordings(texts=texts, others=others, hard=[text for text, _ in wrong])
 
 
 def _two(texts: Sequence[str], rng: Any) -> tuple[str, str]:
@@ -123,8 +145,24 @@ def _two(texts: Sequence[str], rng: Any) -> tuple[str, str]:
     return texts[one], texts[other]
 
 
-def _wrong_texts(drawn: Drawn, texts: Sequence[str]) -> list[str]:
-    """One a video; where an example has none, a text of the next, which is a negative anyway.
+def _beside(
+    drawn: Drawn,
+    texts: list[str],
+    wrong: Sequence[tuple[str, str]],
+    taken: Sequence[str],
+    paired: float,
+) -> list[str]:
+    """Texts, with probability `paired` the true one beside a wrong one, unless it is `taken`."""
+    found = list(texts)
+    for number, ((_, true), rng) in enumerate(zip(wrong, drawn.dice, strict=False)):
+        if rng.random() < paired and true != taken[number]:
+            found[number] = true
+    return found
+
+
+def _wrong_texts(drawn: Drawn, texts: Sequence[str]) -> list[tuple[str, str]]:
+    """One a video, and a true one in like words; where an example has none, a text of the next,
+    which is a negative anyway, and the video's own.
 
     None at all where no example has some, or where there is no other text to put there.
     """
@@ -133,14 +171,29 @@ def _wrong_texts(drawn: Drawn, texts: Sequence[str]) -> list[str]:
     found = []
     for number, (example, rng) in enumerate(zip(drawn.examples, drawn.dice, strict=True)):
         if example.mismatches:
-            found.append(example.mismatches[int(rng.integers(len(example.mismatches)))].wrong)
+            pair = example.mismatches[int(rng.integers(len(example.mismatches)))]
+            found.append((pair.wrong, pair.true))
             continue
         behind = [*texts[number + 1 :], *texts[:number]]
         others = [text for text in behind if text != texts[number]]
         if not others:
             return []
-        found.append(others[0])
+        found.append((others[0], texts[number]))
     return found
+
+
+def edited(drawn: Drawn) -> Edited:
+    """An edit of each clip, and captions of what comes of it and of what was."""
+    chosen = [
+        example.told_edits[int(rng.integers(len(example.told_edits)))]
+        for example, rng in zip(drawn.examples, drawn.dice, strict=True)
+    ]
+    return Edited(
+        clips=drawn.clips,
+        edits=[edit.text for edit in chosen],
+        texts=[edit.after for edit in chosen],
+        before=[edit.before for edit in chosen],
+    )
 
 
 def judged(drawn: Drawn, temperature: float) -> tuple[list[str], Float32, Float32]:

@@ -12,8 +12,9 @@ from kinoscope.errors import UsageError
 from kinoscope.training.thoughts import ThinkingLesson
 
 _OF_WORDS = ("words", "motion", "wordings")
-LESSONS = (*_OF_WORDS, "captions", "details", "questions", "matching", "moments", "distil")
-TERMS = (*_OF_WORDS, "contrast", "caption", "answer", "match", "locate", "distil")
+_OF_VIDEO = ("captions", "details", "questions", "matching", "moments", "edits", "distil")
+LESSONS = (*_OF_WORDS, *_OF_VIDEO)
+TERMS = (*_OF_WORDS, "contrast", "caption", "answer", "match", "locate", "compose", "distil")
 
 TEXT_LESSONS = frozenset({"wordings"})
 """Those that read no video: the vision features of their examples are not computed."""
@@ -27,6 +28,7 @@ _TERMS_OF = {
     "questions": ("answer",),
     "matching": ("match",),
     "moments": ("locate",),
+    "edits": ("compose",),
     "distil": ("distil",),
 }
 
@@ -52,6 +54,8 @@ class LessonConfig:
         partners: probability that a video with `backward` texts brings its reversal along, a pair
             of its own: the two are each other's hard negatives.
         hard: whether a text of `mismatches` is a hard negative of its video.
+        paired: probability that a video's short text is the true one of that pair, so that what
+            tells the two apart is the fact, and no way of saying it.
         asked: questions, or texts to match, of each video of a draw; a family that can reads the
             video once for them. Texts to match come in twos.
         near: probability that a text that does not match is wrong in one fact, not another video's.
@@ -70,6 +74,7 @@ class LessonConfig:
     temperature: float = 0.05
     partners: float = 1.0
     hard: bool = True
+    paired: float = 0.5
     asked: int = 1
     near: float = 0.5
     match_temperature: float = 1.0
@@ -103,6 +108,7 @@ class LessonConfig:
             "teacher_temperature": 0 < self.teacher_temperature < math.inf,
             "near": 0 <= self.near <= 1,
             "partners": 0 <= self.partners <= 1,
+            "paired": 0 <= self.paired <= 1,
             "told": 0 < self.told <= 1,
             "window_s": 0 < self.window_s < math.inf,
             "stride_s": 0 < self.stride_s < math.inf,

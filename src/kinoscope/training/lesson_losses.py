@@ -9,7 +9,7 @@ from kinoscope.backbones.mllm import MLLM
 from kinoscope.backbones.session import last_states
 from kinoscope.prompts import ANSWERS, CHAT, MATCHES
 from kinoscope.training.gather import gather_objects, gathered
-from kinoscope.training.lesson_batches import Pairs, Sides, Wordings
+from kinoscope.training.lesson_batches import Edited, Pairs, Sides, Wordings
 from kinoscope.training.losses import distilled, localisation, matching, two_way
 from kinoscope.training.teaching import Model, embed, teach
 from kinoscope.training.thoughts import Thoughts
@@ -174,6 +174,25 @@ class LessonLosses:
         return localisation(
             queries_QD, windows_ND, labels_QN, temperature=self._temperature()
         ).sum()
+
+    def compose(self, batch: Edited) -> Any:
+        """Two-way InfoNCE of clips with an edit and texts of what comes of it.
+
+        Each is also told apart from the text of the clip as it was.
+        """
+        shown = zip(batch.clips, batch.edits, strict=True)
+        query_BD = embed(
+            self._model, [Content(clip=clip, text=edit, role="query") for clip, edit in shown]
+        )
+        text_BD, before_BD = self._read_once(batch.texts, batch.before)
+        found = two_way(
+            gathered(query_BD),
+            gathered(text_BD),
+            temperature=self._temperature(),
+            hard_text=before_BD[:, None],
+            same_BN=_equal([(text,) for text in batch.texts]).to(query_BD.device),
+        )
+        return found.rows_B.sum()
 
     def _of_clips(self, clips: list[Features]) -> Any:
         return embed(self._model, [Content(clip=clip) for clip in clips])

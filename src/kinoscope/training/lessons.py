@@ -12,6 +12,7 @@ from kinoscope.errors import UsageError
 from kinoscope.training.lesson_batches import (
     Drawn,
     captioned,
+    edited,
     judged,
     matches,
     moments,
@@ -55,6 +56,10 @@ class Taught(Protocol):
         """Each with a text that is `true` and one that is `wrong`."""
 
     @property
+    def told_edits(self) -> Sequence[Any]:
+        """Each with `text`, and captions `before` and `after` it."""
+
+    @property
     def backward(self) -> Sequence[str]:
         """Short texts of the video played backwards, if it then shows something else."""
 
@@ -91,6 +96,7 @@ _NEEDS = {
     "questions": ("questions", 1),
     "matching": ("mismatches", 1),
     "moments": ("moments", 1),
+    "edits": ("told_edits", 1),
     "distil": ("judged", 1),
 }
 
@@ -171,6 +177,7 @@ class Lessons:
             "questions": self._questions,
             "matching": self._matching,
             "moments": self._moments,
+            "edits": self._edits,
             "distil": self._distil,
         }
         return made[draw.part](drawn)
@@ -188,6 +195,7 @@ class Lessons:
             "answer": known.answer,
             "match": known.match,
             "locate": known.locate,
+            "compose": known.compose,
             "distil": known.distil,
         }
         sums = {name: losses[name](*inputs) for name in batch.counts if name in losses}
@@ -240,7 +248,8 @@ class Lessons:
         return self._counted((clips, told), {"motion": len(clips)})
 
     def _wordings(self, drawn: Drawn) -> Batch:
-        made = wordings(drawn, partners=self._config.partners, hard=self._config.hard)
+        config = self._config
+        made = wordings(drawn, partners=config.partners, hard=config.hard, paired=config.paired)
         return self._counted((made,), {"wordings": len(made.texts)})
 
     def _pairs(self, drawn: Drawn, *, detailed: bool) -> Batch:
@@ -250,6 +259,7 @@ class Lessons:
             detailed=detailed,
             partners=config.partners,
             hard=config.hard,
+            paired=config.paired,
             told=config.told,
         )
         contrasts = ("contrast",) if config.thinking is None else THINKING_TERMS
@@ -268,6 +278,10 @@ class Lessons:
         config = self._config
         cut, texts, labels_QN = moments(drawn, window_s=config.window_s, stride_s=config.stride_s)
         return self._counted((cut, texts, labels_QN), {"locate": len(texts)})
+
+    def _edits(self, drawn: Drawn) -> Batch:
+        made = edited(drawn)
+        return self._counted((made,), {"compose": len(made.texts)})
 
     def _distil(self, drawn: Drawn) -> Batch:
         heat = self._config.teacher_temperature

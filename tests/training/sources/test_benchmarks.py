@@ -179,8 +179,13 @@ def test_covr_edits_lead_from_one_video_to_another(read):
     assert keys(source) == videos
     first = source.example(0)
     assert first.captions == ("a red car",)
-    assert first.edits == (Edit("make it blue", "2/22.mp4"), Edit("make it green", "3/33.mp4"))
-    assert source.example(source.number_of("2/22.mp4")).edits == (Edit("make it red", "1/11.mp4"),)
+    assert first.edits == (
+        Edit("make it blue", "2/22.mp4", "a red car", "a blue car"),
+        Edit("make it green", "3/33.mp4", "a red car", "a green car"),
+    )
+    assert first.told_edits == first.edits
+    (back,) = source.example(source.number_of("2/22.mp4")).edits
+    assert back == Edit("make it red", "1/11.mp4", "a blue car", "a red car")
     assert source.problems.counts == {"video": 1, "duplicate": 1}
     with pytest.raises(UsageError, match="line 5"):
         read("WebVid-CoVR", "webvid8m-covr_train.csv", text, videos, strict=True)

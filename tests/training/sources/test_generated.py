@@ -35,6 +35,8 @@ def test_examples_have_something_for_every_lesson(source):
         assert all(m.span.end_s <= known.duration_s for m in known.moments)
         for pair in known.mismatches:
             assert pair.wrong != pair.true
+        assert known.told_edits, "a caption says what some edit changes"
+        assert all(edit.before != edit.after for edit in known.told_edits)
         reversals = [pair for pair in known.mismatches if pair.why == "reversal"]
         assert len(reversals) <= is_chiral(source.scene(number))
 

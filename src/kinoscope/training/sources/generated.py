@@ -10,7 +10,7 @@ import numpy as np
 from kinoscope.errors import MediaError, UsageError
 from kinoscope.sampling import SamplingConfig, frames_in, grid_times, spread, whole_reserve
 from kinoscope.training.sources.problems import Problems
-from kinoscope.training.sources.protocol import Example, Mismatch, Moment, Question
+from kinoscope.training.sources.protocol import Edit, Example, Mismatch, Moment, Question
 from kinoscope.training.world import Scene, WorldConfig, sample
 from kinoscope.training.world.detail import detailed_caption
 from kinoscope.training.world.records import Record, describe_scene
@@ -149,6 +149,9 @@ def _example(record: Record, details: tuple[str, ...]) -> Example:
         questions=tuple(Question(q.question, q.answer, q.options) for q in record.questions),
         moments=tuple(Moment(m.text, m.span) for m in record.moments),
         mismatches=tuple(wrong),
+        edits=tuple(
+            Edit(text=edit.text, before=edit.source, after=edit.target) for edit in record.edits
+        ),
         backward=record.reversed_captions if record.chiral else (),
         duration_s=float(record.complexity["duration_s"]),
     )

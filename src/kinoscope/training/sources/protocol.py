@@ -41,10 +41,18 @@ class Mismatch:
 
 @dataclass(frozen=True)
 class Edit:
-    """An instruction that turns this video into the one whose key is `target`."""
+    """An instruction that turns this video into another.
+
+    Attributes:
+        text: the instruction.
+        target: key of the other video; empty where the source does not have it.
+        before, after: captions of both, in like words if possible; empty where they are not known.
+    """
 
     text: str
-    target: str
+    target: str = ""
+    before: str = ""
+    after: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -101,6 +109,12 @@ class Example:
     backward: tuple[str, ...] = ()
     duration_s: float | None = None
     judged: Judged = field(default=NOT_JUDGED, compare=False)
+
+    @property
+    def told_edits(self) -> tuple[Edit, ...]:
+        """Edits of which captions say what was, and that something else comes of it."""
+        known = (edit for edit in self.edits if edit.before and edit.after)
+        return tuple(edit for edit in known if edit.before != edit.after)
 
 
 class Declared(Protocol):
