@@ -27,7 +27,7 @@ def batcher(encode=one_by_one, **changes):
 
 @given(st.lists(st.lists(st.sampled_from("abcdefg"), max_size=12), min_size=1, max_size=12))
 def test_vectors_are_those_of_each_query_alone(queries) -> None:
-    together = batcher()
+    together = batcher(room=144)  # for all that may come at once
     with ThreadPoolExecutor(12) as threads:
         answers = list(threads.map(together, queries))
     together.close()
